@@ -1,0 +1,65 @@
+"""Paging by whole groups: reading a long, moving table so that no group of rows is torn between two answers.
+
+A stock level is the sum of several ERP rows. Were it cut by a page boundary, its sum would be of two moments and true
+at neither. So pages are asked for by key ("everything after group G, in order"), never by offset, and the last group
+of a page that was cut is left for the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hub.errors import ProtocolViolation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class RawPage:
+    """Rows as they came, in the order asked for; `more` says that the server holds further rows behind them."""
+
+    rows: Sequence[Mapping[str, Any]]
+    more: bool
+
+
+def iter_whole_groups(
+    fetch: Callable[[Mapping[str, Any] | None], RawPage],
+    group_of: Callable[[Mapping[str, Any]], Hashable],
+    *,
+    system: str,
+    operation: str,
+) -> Iterator[tuple[Sequence[Mapping[str, Any]], bool]]:
+    """Yield (rows of whole groups, complete) page by page; `complete` is True with the last one.
+
+    Args:
+        fetch: returns the page that follows the group of the given row (None: the first page).
+        group_of: the group of a row; must equate what the server's ordering equates.
+
+    Raises:
+        ProtocolViolation: a page repeats a group that was read before (a paging loop, or rows that moved), or one
+            group alone is larger than a page.
+    """
+    after: Mapping[str, Any] | None = None
+    previous: set[Hashable] = set()
+    first_groups: set[Hashable] = set()
+    while True:
+        page = fetch(after)
+        groups = [group_of(row) for row in page.rows]
+        if repeated := (previous | first_groups).intersection(groups):
+            raise ProtocolViolation(
+                f"paging went back to {sorted(map(str, repeated))[0]}", system=system, operation=operation
+            )
+        if not page.more:
+            yield page.rows, True
+            return
+        whole = page.rows[: groups.index(groups[-1])] if groups else ()
+        if not whole:
+            raise ProtocolViolation(
+                "one group of rows is larger than a page; raise the page size", system=system, operation=operation
+            )
+        yield whole, False
+        after = whole[-1]
+        previous = set(groups[: len(whole)])
+        first_groups.add(groups[0])

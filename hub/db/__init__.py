@@ -1,0 +1,1 @@
+"""The hub's PostgreSQL: tables, migrations, units of work, and the embedded server."""

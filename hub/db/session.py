@@ -1,0 +1,89 @@
+"""Units of work: one unit, one transaction."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from hub.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+DRIVER = "postgresql+psycopg"
+
+
+def driver_url(url: str) -> str:
+    """Return `url` with the one driver the hub uses; any spelling of a PostgreSQL URL is taken.
+
+    Raises:
+        ConfigError: it is not a PostgreSQL URL.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigError(f"database.url must start with postgresql://, not {parsed.drivername}://")
+    return parsed.set(drivername=DRIVER).render_as_string(hide_password=False)
+
+
+def plain_url(url: str) -> str:
+    """Return `url` as psycopg itself understands it, without SQLAlchemy's driver name."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class Database:
+    """The hub's connections to its PostgreSQL. One per process; `close` gives them back."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = driver_url(url)
+        self._pool_size = pool_size
+        self.engine: Engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a unit of work: committed at the end of the block, rolled back if it raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def driver(self) -> Iterator[psycopg.Connection]:
+        """Lend a bare psycopg connection in autocommit mode, for COPY, ticks and temporary tables.
+
+        Open units of work on it with `connection.transaction()`. Temporary tables are dropped when it is given back.
+        """
+        pooled = self.engine.raw_connection()
+        try:
+            connection = cast("psycopg.Connection", pooled.driver_connection)
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                if connection.closed:
+                    pooled.invalidate()
+                else:
+                    connection.execute("DISCARD TEMP")
+                    connection.autocommit = False
+        finally:
+            pooled.close()
+
+    def async_engine(self) -> AsyncEngine:
+        """Return a new asynchronous engine on the same database; the caller disposes of it."""
+        return create_async_engine(
+            self.url, pool_size=self._pool_size, max_overflow=self._pool_size, pool_pre_ping=True
+        )
+
+    def ping(self) -> str:
+        """Return the server's version text."""
+        with self.engine.connect() as connection:
+            return str(connection.execute(text("SHOW server_version")).scalar_one())
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()

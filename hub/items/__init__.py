@@ -1,0 +1,1 @@
+"""Articles: which numbers of which ERP mean the same sellable variant."""

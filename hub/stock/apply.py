@@ -1,0 +1,232 @@
+"""Applying a staged read to the levels, in one transaction, by the rules of the base triple.
+
+A read replaces the base of a level only if it began later than the read in force. What a complete snapshot does not
+name is zero. A snapshot that is empty or sharply shrunk is not applied. See docs/stock.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hub.contracts import StockKey
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    import psycopg
+
+    from hub.settings import StockSettings
+    from hub.sync.staging import StagedRead
+
+# Appliers of one source take turns: within the turn, the base of its levels changes by nobody else.
+_TURN = "SELECT pg_advisory_xact_lock(hashtext('oneshelf.stock_base'), hashtext(%s))"
+
+_FRESH = """
+CREATE TEMP TABLE fresh_level ON COMMIT DROP AS
+SELECT staged.*, level.on_hand AS before
+FROM staged_level AS staged
+LEFT JOIN stock_level AS level USING (item_id, location_id)
+LEFT JOIN stock_floor AS floor USING (location_id)
+WHERE staged.read_began > COALESCE(level.read_began, 0) AND staged.read_began > COALESCE(floor.read_began, 0)
+"""
+# Newer than the level's own read, yet not newer than the last complete snapshot, in which an unchanged level leaves no
+# trace: it may be older than what that snapshot saw. Reading it once more settles it.
+_BELOW_FLOOR = """
+SELECT item.external_id, location.external_id
+FROM staged_level AS staged
+JOIN stock_floor AS floor USING (location_id)
+LEFT JOIN stock_level AS level USING (item_id, location_id)
+JOIN external_reference AS item ON item.our_id = staged.item_id AND item.kind = 'item' AND item.system = %(source)s
+JOIN external_reference AS location
+  ON location.our_id = staged.location_id AND location.kind = 'location' AND location.system = %(source)s
+WHERE staged.read_began <= floor.read_began AND staged.read_began > COALESCE(level.read_began, 0)
+"""
+_ABSENT = """
+INSERT INTO fresh_level (item_id, location_id, on_hand, unsellable, read_began, read_ended, before)
+SELECT level.item_id, level.location_id, 0, NULL, %(began)s, %(ended)s, level.on_hand
+FROM stock_level AS level
+LEFT JOIN stock_floor AS floor USING (location_id)
+WHERE level.location_id = ANY(%(locations)s)
+  AND level.read_began < %(began)s AND COALESCE(floor.read_began, 0) < %(began)s
+  AND (level.on_hand <> 0 OR EXISTS (
+        SELECT FROM stock_unsellable AS apart
+        WHERE apart.item_id = level.item_id AND apart.location_id = level.location_id))
+  AND NOT EXISTS (
+        SELECT FROM staged_level AS staged
+        WHERE staged.item_id = level.item_id AND staged.location_id = level.location_id)
+  AND NOT EXISTS (
+        SELECT FROM external_reference AS item
+        JOIN external_reference AS place
+          ON place.our_id = level.location_id AND place.kind = 'location' AND place.system = %(source)s
+        WHERE item.our_id = level.item_id AND item.kind = 'item' AND item.system = %(source)s
+          AND (item.external_id = ANY(%(unknown_items)s)
+               OR (item.external_id, place.external_id) IN (
+                    SELECT * FROM unnest(%(unknown_key_items)s::text[], %(unknown_key_locations)s::text[]))))
+"""
+_SHRINK = """
+SELECT location.code, count(*) FILTER (WHERE level.on_hand > 0) AS stocked,
+       count(*) FILTER (WHERE level.on_hand > 0 AND fresh.on_hand <= 0) AS vanishing
+FROM stock_level AS level
+JOIN location ON location.id = level.location_id
+LEFT JOIN fresh_level AS fresh USING (item_id, location_id)
+WHERE level.location_id = ANY(%(locations)s)
+GROUP BY location.code ORDER BY location.code
+"""
+# A key read on purpose is written even if nothing changed: its ticks then refuse every older read of it.
+_UPSERT = """
+INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended, changed_at)
+SELECT item_id, location_id, on_hand, read_began, read_ended, clock_timestamp()
+FROM fresh_level
+WHERE %(every)s OR COALESCE(before, 0) <> on_hand OR (before IS NULL AND unsellable IS NOT NULL)
+ORDER BY item_id, location_id
+ON CONFLICT (item_id, location_id) DO UPDATE
+SET on_hand = excluded.on_hand, read_began = excluded.read_began, read_ended = excluded.read_ended,
+    changed_at = CASE WHEN stock_level.on_hand = excluded.on_hand THEN stock_level.changed_at
+                      ELSE excluded.changed_at END
+"""
+_APART = """
+CREATE TEMP TABLE fresh_apart ON COMMIT DROP AS
+SELECT COALESCE(new.item_id, old.item_id) AS item_id, COALESCE(new.location_id, old.location_id) AS location_id,
+       COALESCE(new.status, old.status) AS status, COALESCE(new.owner, old.owner) AS owner,
+       COALESCE(old.quantity, 0) AS before, COALESCE(new.quantity, 0) AS quantity,
+       COALESCE(new.read_began, old.read_began) AS read_began, COALESCE(new.read_ended, old.read_ended) AS read_ended
+FROM (SELECT fresh.item_id, fresh.location_id, part.status, part.owner, part.quantity,
+             fresh.read_began, fresh.read_ended
+      FROM fresh_level AS fresh,
+           jsonb_to_recordset(fresh.unsellable) AS part(status text, owner text, quantity numeric)
+      WHERE fresh.unsellable IS NOT NULL) AS new
+FULL JOIN (SELECT apart.*, fresh.read_began, fresh.read_ended
+           FROM stock_unsellable AS apart JOIN fresh_level AS fresh USING (item_id, location_id)) AS old
+  USING (item_id, location_id, status, owner)
+WHERE COALESCE(old.quantity, 0) <> COALESCE(new.quantity, 0)
+"""
+_APART_DELETE = """
+DELETE FROM stock_unsellable AS apart USING fresh_apart AS fresh
+WHERE fresh.quantity = 0 AND apart.item_id = fresh.item_id AND apart.location_id = fresh.location_id
+  AND apart.status = fresh.status AND apart.owner = fresh.owner
+"""
+_APART_UPSERT = """
+INSERT INTO stock_unsellable (item_id, location_id, status, owner, quantity)
+SELECT item_id, location_id, status, owner, quantity FROM fresh_apart WHERE quantity <> 0
+ORDER BY item_id, location_id, status, owner
+ON CONFLICT (item_id, location_id, status, owner) DO UPDATE SET quantity = excluded.quantity
+"""
+_APART_TOUCH = """
+UPDATE stock_level AS level SET changed_at = clock_timestamp()
+FROM (SELECT DISTINCT item_id, location_id FROM fresh_apart) AS touched
+WHERE level.item_id = touched.item_id AND level.location_id = touched.location_id
+"""
+_LEDGER = """
+INSERT INTO stock_ledger (item_id, location_id, status, owner, quantity_before, quantity_after, cause, source,
+                          batch_id, read_began, read_ended, effective_at)
+SELECT item_id, location_id, status, owner, before, quantity, %(cause)s, %(source)s, %(batch)s,
+       read_began, read_ended, clock_timestamp()
+FROM (SELECT item_id, location_id, 'sellable' AS status, '' AS owner, COALESCE(before, 0) AS before,
+             on_hand AS quantity, read_began, read_ended
+      FROM fresh_level WHERE COALESCE(before, 0) <> on_hand
+      UNION ALL
+      SELECT item_id, location_id, status, owner, before, quantity, read_began, read_ended FROM fresh_apart) AS entry
+ORDER BY item_id, location_id, status, owner
+"""
+_FLOOR = """
+INSERT INTO stock_floor (location_id, read_began)
+SELECT unnest(%(locations)s::bigint[]), %(began)s
+ON CONFLICT (location_id) DO UPDATE SET read_began = GREATEST(stock_floor.read_began, excluded.read_began)
+"""
+_CHANGED = """
+SELECT item.sku, location.code
+FROM (SELECT item_id, location_id FROM fresh_level WHERE COALESCE(before, 0) <> on_hand
+      UNION SELECT item_id, location_id FROM fresh_apart) AS change
+JOIN item ON item.id = change.item_id JOIN location ON location.id = change.location_id
+ORDER BY item.sku, location.code
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an applied read changed, and which keys must be read once more to be sure of them."""
+
+    changed: tuple[tuple[str, str], ...]
+    """(sku, location code) of the levels whose quantities changed, in order."""
+    read_again: frozenset[StockKey]
+
+
+class SuspiciousSnapshotError(Exception):
+    """Raised when a snapshot is too small to be believed; its text says where and by how much."""
+
+
+def apply_full(
+    connection: psycopg.Connection, read: StagedRead, batch_id: int, rules: StockSettings, *, accept_shrink: bool
+) -> Applied:
+    """Apply a complete snapshot of a source in the caller's transaction.
+
+    Raises:
+        SuspiciousSnapshotError: it is empty or sharply shrunk, and nobody has accepted that.
+    """
+    _take_turn(connection, read)
+    whole = _understood_locations(read)
+    if not read.unknown.everything:
+        connection.execute(_ABSENT, _absent_parameters(read, whole))
+    if not accept_shrink:
+        _refuse_shrunk(connection, read, rules)
+    applied = _write(connection, read, batch_id, cause="snapshot", every=False)
+    connection.execute(_FLOOR, {"locations": whole, "began": read.last_began})
+    return applied
+
+
+def apply_keys(connection: psycopg.Connection, read: StagedRead, batch_id: int, *, cause: str) -> Applied:
+    """Apply a read of named keys in the caller's transaction."""
+    _take_turn(connection, read)
+    return _write(connection, read, batch_id, cause=cause, every=True)
+
+
+def _take_turn(connection: psycopg.Connection, read: StagedRead) -> None:
+    connection.execute(_TURN, (read.source,))
+    connection.execute(_FRESH)
+
+
+def _understood_locations(read: StagedRead) -> list[int]:
+    return [place.id for code, place in read.places.items() if code not in read.unknown.locations]
+
+
+def _absent_parameters(read: StagedRead, locations: Collection[int]) -> dict[str, object]:
+    keys = sorted(read.unknown.keys, key=lambda key: (key.item, key.location))
+    return {
+        "source": read.source,
+        "began": read.first_began,
+        "ended": read.last_ended,
+        "locations": list(locations),
+        "unknown_items": list(read.unknown.items),
+        "unknown_key_items": [key.item for key in keys],
+        "unknown_key_locations": [key.location for key in keys],
+    }
+
+
+def _refuse_shrunk(connection: psycopg.Connection, read: StagedRead, rules: StockSettings) -> None:
+    places = [place.id for place in read.places.values()]
+    rows = connection.execute(_SHRINK, {"locations": places}).fetchall()
+    if read.rows == 0 and any(stocked for _, stocked, _ in rows):
+        raise SuspiciousSnapshotError("the snapshot is empty while stock is on the books")
+    shrunk = [
+        f"{code}: {vanishing} of {stocked} stocked SKUs would vanish"
+        for code, stocked, vanishing in rows
+        if stocked >= rules.shrink_floor and vanishing > rules.max_shrink * stocked
+    ]
+    if shrunk:
+        raise SuspiciousSnapshotError("; ".join(shrunk))
+
+
+def _write(connection: psycopg.Connection, read: StagedRead, batch_id: int, *, cause: str, every: bool) -> Applied:
+    connection.execute(_APART)
+    connection.execute(_UPSERT, {"every": every})
+    connection.execute(_APART_DELETE)
+    connection.execute(_APART_UPSERT)
+    connection.execute(_APART_TOUCH)
+    connection.execute(_LEDGER, {"cause": cause, "source": read.source, "batch": batch_id})
+    changed = connection.execute(_CHANGED).fetchall()
+    below = connection.execute(_BELOW_FLOOR, {"source": read.source}).fetchall()
+    return Applied(
+        changed=tuple((str(sku), str(code)) for sku, code in changed),
+        read_again=frozenset(StockKey(str(item), str(place)) for item, place in below) | read.torn,
+    )

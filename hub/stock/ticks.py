@@ -1,0 +1,20 @@
+"""Ticks: the hub's own order of moments, drawn on either side of every read of an ERP.
+
+A tick is a number of one PostgreSQL sequence. Comparing ticks needs no clock, so neither skew nor a leap of the hub's
+or the ERP's clock can harm a rule. The time of drawing is kept beside it for copies that declare a lag.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psycopg
+
+_DRAW = "INSERT INTO tick_time (tick) VALUES (nextval('tick')) RETURNING tick"
+
+
+def draw_tick(connection: psycopg.Connection) -> int:
+    """Draw the next tick. The connection must be in autocommit mode: a tick is drawn for good."""
+    row = connection.execute(_DRAW).fetchone()
+    return int(row[0])  # type: ignore[index] - INSERT ... RETURNING always answers one row

@@ -1,0 +1,71 @@
+"""How fresh each source is, and where its stream of changes was left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from hub.contracts import Cursor
+
+CHANGES = "changes"
+"""The stream of stock changes of a source."""
+
+
+def declare_feed(connection: psycopg.Connection, source: str, *, stale_after_seconds: int) -> None:
+    """Make the source known; without a good read so far it is stale."""
+    connection.execute(
+        "INSERT INTO feed (source, stale_after_seconds) VALUES (%s, %s)"
+        " ON CONFLICT (source) DO UPDATE SET stale_after_seconds = excluded.stale_after_seconds",
+        (source, stale_after_seconds),
+    )
+
+
+def database_time(connection: psycopg.Connection) -> datetime:
+    """Return the database's clock, the one that all feed times are of."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    return row[0]  # type: ignore[no-any-return,index] - always one row with one timestamp
+
+
+def note_success(connection: psycopg.Connection, source: str, began_at: datetime, *, full: bool = False) -> None:
+    """Record that what the source told at `began_at` is in the levels now. Freshness never goes back."""
+    connection.execute(
+        "UPDATE feed SET read_at = GREATEST(read_at, %(began)s), failures = 0, error = NULL,"
+        " full_read_at = CASE WHEN %(full)s THEN GREATEST(full_read_at, %(began)s) ELSE full_read_at END"
+        " WHERE source = %(source)s",
+        {"source": source, "began": began_at, "full": full},
+    )
+
+
+def note_items_read(connection: psycopg.Connection, source: str, began_at: datetime) -> None:
+    """Record that the source's articles were read in full."""
+    connection.execute("UPDATE feed SET items_read_at = %s WHERE source = %s", (began_at, source))
+
+
+def note_failure(connection: psycopg.Connection, source: str, error: str) -> None:
+    """Record that the source could not be read; the numbers stay and grow old."""
+    connection.execute(
+        "UPDATE feed SET failures = failures + 1, error = %s, failed_at = clock_timestamp() WHERE source = %s",
+        (error[:500], source),
+    )
+
+
+def load_position(connection: psycopg.Connection, source: str, stream: str = CHANGES) -> Cursor | None:
+    """Return the cursor of a stream, or None before its first use."""
+    row = connection.execute(
+        "SELECT cursor FROM source_position WHERE source = %s AND stream = %s", (source, stream)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def move_position(connection: psycopg.Connection, source: str, cursor: Cursor, stream: str = CHANGES) -> None:
+    """Move a stream's cursor in the caller's transaction, together with the data it covers."""
+    connection.execute(
+        "INSERT INTO source_position (source, stream, cursor) VALUES (%s, %s, %s::jsonb)"
+        " ON CONFLICT (source, stream) DO UPDATE SET cursor = excluded.cursor, moved_at = clock_timestamp()",
+        (source, stream, json.dumps(cursor, default=str)),
+    )

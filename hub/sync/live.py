@@ -1,0 +1,189 @@
+"""The near-real-time loop: polls each ERP's changes every second or so and works the inbox as pushes come in.
+
+One loop works at a time, by an advisory lock in PostgreSQL; others wait for it. A source that is down is tried again
+and again while the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+import structlog
+
+from hub.contracts import EventReader
+from hub.db.session import plain_url
+from hub.errors import OneshelfError, Retryable
+from hub.sync.inbox import CHANNEL, Claimed, claim_events, mark_done, put_back
+from hub.sync.outbox import Published, publish_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+
+    from hub.contracts import StockKey
+    from hub.db.session import Database
+    from hub.settings import LiveSettings
+    from hub.sync.inventory import InventorySync, SyncReport
+
+_LOCK = "hashtext('oneshelf.live')"
+
+
+@dataclass
+class LiveStatus:
+    """What the loop has done so far, for people who look at it."""
+
+    started: float = field(default_factory=time.monotonic)
+    polls: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    events: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+class LiveLoop:
+    """Keeps the levels of all sources close behind their ERPs."""
+
+    def __init__(
+        self,
+        database: Database,
+        syncs: Collection[InventorySync],
+        settings: LiveSettings,
+        publish: Callable[[Sequence[Published]], Awaitable[None]],
+    ) -> None:
+        self.status = LiveStatus()
+        self._database = database
+        self._syncs = {sync.source: sync for sync in syncs}
+        self._settings = settings
+        self._publish = publish
+        self._read_again: dict[str, set[StockKey]] = {source: set() for source in self._syncs}
+        self._log = structlog.get_logger()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Wait for the lock, then work until `stop` is set, or until another loop waits after the hand-over time."""
+        async with self._exclusive(stop) as lock:
+            if stop.is_set():
+                return
+            self._log.info("live_started", sources=sorted(self._syncs))
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._poll(sync, stop)) for sync in self._syncs.values()]
+                tasks.append(group.create_task(self._work_inbox(stop)))
+                tasks.append(group.create_task(self._relay(stop)))
+                await self._guard(lock, stop)
+                stop.set()
+            self._log.info("live_ended")
+
+    @asynccontextmanager
+    async def _exclusive(self, stop: asyncio.Event) -> AsyncIterator[psycopg.AsyncConnection]:
+        """Hold the lock on a connection of its own; the lock goes with the connection, however the process ends."""
+        async with await psycopg.AsyncConnection.connect(plain_url(self._database.url), autocommit=True) as connection:
+            await connection.execute("SET lock_timeout = '1s'")
+            while not stop.is_set():
+                with suppress(psycopg.errors.LockNotAvailable):
+                    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
+                    break
+            yield connection
+
+    async def _guard(self, lock: psycopg.AsyncConnection, stop: asyncio.Event) -> None:
+        """Return when it is time to end: stopped, or handed over. Raises when the lock's connection breaks."""
+        while not stop.is_set():
+            await _sleep(1.0, stop)
+            waiting = await lock.execute(
+                "SELECT EXISTS (SELECT FROM pg_locks AS mine JOIN pg_locks AS theirs"
+                " USING (locktype, database, classid, objid, objsubid)"
+                " WHERE mine.pid = pg_backend_pid() AND mine.locktype = 'advisory' AND NOT theirs.granted)"
+            )
+            row = await waiting.fetchone()
+            old = time.monotonic() - self.status.started >= self._settings.handover_seconds
+            if old and row is not None and row[0]:
+                return
+
+    async def _poll(self, sync: InventorySync, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            started = time.monotonic()
+            pause = self._settings.poll_seconds
+            try:
+                report = await asyncio.to_thread(sync.delta, self._take_read_again(sync.source))
+                self._note(sync.source, report)
+                self.status.errors.pop(sync.source, None)
+            except (OneshelfError, psycopg.Error) as error:
+                self.status.errors[sync.source] = str(error)
+                self._log.warning("poll_failed", source=sync.source, error=str(error))
+                pause = self._settings.error_wait_seconds
+            self.status.polls[sync.source] = self.status.polls.get(sync.source, 0) + 1
+            await _sleep(max(pause - (time.monotonic() - started), 0.05), stop)
+
+    def _take_read_again(self, source: str) -> set[StockKey]:
+        keys, self._read_again[source] = self._read_again[source], set()
+        return keys
+
+    def _note(self, source: str, report: SyncReport | None) -> None:
+        if report is not None:
+            self._read_again[source] |= report.read_again
+            self.status.changed[source] = self.status.changed.get(source, 0) + len(report.changed)
+
+    async def _work_inbox(self, stop: asyncio.Event) -> None:
+        async with await psycopg.AsyncConnection.connect(plain_url(self._database.url), autocommit=True) as listener:
+            await listener.execute(f"LISTEN {CHANNEL}")
+            while not stop.is_set():
+                worked = await asyncio.to_thread(self._work_some_events)
+                if not worked:
+                    async for _ in listener.notifies(timeout=self._settings.inbox_poll_seconds, stop_after=1):
+                        pass
+
+    def _work_some_events(self) -> int:
+        with self._database.driver() as connection:
+            claimed = claim_events(connection, list(self._syncs))
+        for source in dict.fromkeys(event.source for event in claimed):
+            self._work_events_of(source, [event for event in claimed if event.source == source])
+        self.status.events += len(claimed)
+        return len(claimed)
+
+    def _work_events_of(self, source: str, events: Sequence[Claimed]) -> None:
+        """Look up what each event moved and refresh these keys at once; each event fails or succeeds for itself."""
+        sync = self._syncs[source]
+        keys: set[StockKey] = set()
+        good: list[Claimed] = []
+        for event in events:
+            try:
+                if not isinstance(sync.connector, EventReader):
+                    raise _no_events(source)
+                keys |= sync.connector.event_keys(event.event)
+                good.append(event)
+            except OneshelfError as error:
+                self._put_back(event, error)
+        if not good:
+            return
+        try:
+            report = sync.refresh(keys, cause="push", also=lambda connection: mark_done(connection, good))
+            self._note(source, report)
+        except OneshelfError as error:
+            for event in good:
+                self._put_back(event, error)
+
+    def _put_back(self, event: Claimed, error: OneshelfError) -> None:
+        attempts = self._settings.inbox_attempts if isinstance(error, Retryable) else 1
+        with self._database.driver() as connection, connection.transaction():
+            put_back(connection, event, str(error), most_attempts=attempts)
+
+    async def _relay(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            published = await asyncio.to_thread(self._publish_waiting)
+            if published:
+                await self._publish(published)
+            await _sleep(1.0, stop)
+
+    def _publish_waiting(self) -> Sequence[Published]:
+        with self._database.driver() as connection, connection.transaction():
+            return publish_waiting(connection)
+
+
+def _no_events(source: str) -> OneshelfError:
+    return OneshelfError(f"the connector of {source} takes no events")
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

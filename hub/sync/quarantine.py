@@ -1,0 +1,82 @@
+"""Quarantine: records that could not be used, kept with reason and raw text until a later read finds them well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    import psycopg
+
+    from hub.contracts import Rejection
+
+_UPSERT = """
+INSERT INTO quarantine (source, kind, key, reason, detail, raw)
+VALUES (%(source)s, %(kind)s, %(key)s, %(reason)s, %(detail)s, %(raw)s::jsonb)
+ON CONFLICT (source, kind, key, reason) WHERE resolved_at IS NULL
+DO UPDATE SET detail = excluded.detail, raw = excluded.raw, last_seen_at = clock_timestamp(), times = quarantine.times + 1
+"""
+
+
+def rejection_key(rejection: Rejection) -> str:
+    """Return the key under which a rejection is kept: item@location, or a digest of the raw record."""
+    if rejection.item is not None or rejection.location is not None:
+        return f"{rejection.item or '?'}@{rejection.location or '?'}"
+    return hashlib.sha256(to_json(rejection.raw).encode()).hexdigest()[:16]
+
+
+def to_json(value: Any) -> str:  # noqa: ANN401 - any raw record
+    """Return JSON text of a raw record; numbers that JSON can't carry exactly become text."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def quarantine(connection: psycopg.Connection, source: str, kind: str, rejections: Iterable[Rejection]) -> None:
+    """Store rejections in the caller's transaction; one that is there already counts one time more."""
+    rows = [
+        {
+            "source": source,
+            "kind": kind,
+            "key": rejection_key(rejection),
+            "reason": rejection.reason,
+            "detail": rejection.detail,
+            "raw": to_json(rejection.raw),
+        }
+        for rejection in rejections
+    ]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(_UPSERT, rows)
+
+
+def resolve_keys(connection: psycopg.Connection, source: str, kind: str, keys: Collection[str]) -> None:
+    """Close open entries of these keys: they were read again and are well."""
+    if keys:
+        connection.execute(
+            "UPDATE quarantine SET resolved_at = clock_timestamp()"
+            " WHERE source = %s AND kind = %s AND key = ANY(%s) AND resolved_at IS NULL",
+            (source, kind, list(keys)),
+        )
+
+
+def resolve_not_seen(connection: psycopg.Connection, source: str, kind: str, since: datetime) -> None:
+    """Close open entries that a complete read which began at `since` (database time) did not meet again."""
+    connection.execute(
+        "UPDATE quarantine SET resolved_at = clock_timestamp()"
+        " WHERE source = %s AND kind = %s AND resolved_at IS NULL AND last_seen_at < %s",
+        (source, kind, since),
+    )
+
+
+def open_entries(connection: psycopg.Connection, limit: int = 200) -> list[Mapping[str, Any]]:
+    """Return the newest open entries, for people to look at."""
+    cursor = connection.execute(
+        "SELECT source, kind, key, reason, detail, times, first_seen_at, last_seen_at"
+        " FROM quarantine WHERE resolved_at IS NULL ORDER BY last_seen_at DESC, id DESC LIMIT %s",
+        (limit,),
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,0 +1,86 @@
+"""Fixtures for the whole suite: one real PostgreSQL, and a fresh database in it for each test that asks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from hub.db.embedded import EmbeddedServer
+from hub.db.migrate import upgrade
+from hub.db.session import Database, plain_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Give the URL of a real PostgreSQL: `ONESHELF_TEST_DATABASE_URL`, or an embedded one for this session."""
+    given = os.environ.pop("ONESHELF_TEST_DATABASE_URL", None)
+    if given:
+        yield given
+        return
+    # Not below pytest's own directory: the server runs as another user when the tests run as root.
+    directory = Path(tempfile.mkdtemp(prefix="oneshelf-test-", dir="/var/tmp"))
+    directory.chmod(0o755)
+    server = EmbeddedServer(directory / "postgres")
+    yield server.url
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_url(server_url: str) -> str:
+    """Give a migrated, empty database that the others are copied from."""
+    return _create(server_url, "oneshelf_template", None)
+
+
+@pytest.fixture
+def database_url(template_url: str) -> Iterator[str]:
+    """Give the URL of a fresh, migrated database, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield _create(template_url, name, "oneshelf_template")
+    with psycopg.connect(_admin(template_url), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Give a fresh, migrated database."""
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+def _create(url: str, name: str, template: str | None) -> str:
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    with psycopg.connect(_admin(url), autocommit=True) as connection:
+        if template is None:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        else:
+            create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        connection.execute(create)
+    created = _with_database(url, name)
+    if template is None:
+        database = Database(created)
+        upgrade(database)
+        database.close()
+    return created
+
+
+def _with_database(url: str, name: str) -> str:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - only here
+
+    return plain_url(make_url(url).set(database=name).render_as_string(hide_password=False))
+
+
+def _admin(url: str) -> str:
+    return _with_database(url, "postgres")
