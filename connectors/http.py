@@ -152,7 +152,8 @@ class HttpClient:
     def _send(self, operation: str, request: requests.Request, *, repeatable: bool) -> requests.Response:
         waited = self._budget.take()
         prepared = self.session.prepare_request(request)
-        environment = self.session.merge_environment_settings(prepared.url or "", {}, None, None, None)
+        # verify is named, else REQUESTS_CA_BUNDLE in the environment would win over the connection's own setting
+        environment = self.session.merge_environment_settings(prepared.url or "", {}, None, self.session.verify, None)
         started = time.monotonic()
         status: int | str = "failed"
         try:

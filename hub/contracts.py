@@ -61,7 +61,7 @@ class StockRow:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A raw record that failed its mapping. `item` and `location` say which levels it leaves unknown, if they are known.
+    """A raw record that failed its mapping; `item` and `location`, where known, say which levels it leaves unknown.
 
     A level whose rows are not all understood keeps its old number: an unknown `item` or `location` widens that to the
     whole location, item or source.
@@ -108,7 +108,7 @@ class BarcodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """An article as one ERP knows it. `item` is its identity there: for Kingdee the material plus auxiliary property."""
+    """An article as one ERP knows it. `item` is its identity there; for Kingdee: material plus auxiliary property."""
 
     item: str
     name: str

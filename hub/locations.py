@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hub.db.rows import one_value
 from hub.errors import ConfigError
 from hub.mapping.document import parse_document, to_plain
 
@@ -125,10 +126,8 @@ def store_locations(connection: psycopg.Connection, locations: Collection[Locati
     connection.execute("DELETE FROM external_reference WHERE kind = 'location'")
     kept: list[int] = []
     for position, location in enumerate(locations):
-        row = connection.execute(
-            _UPSERT, {**location.model_dump(exclude={"erp_codes"}), "position": position}
-        ).fetchone()
-        location_id = int(row[0])  # type: ignore[index] - INSERT ... RETURNING always answers one row
+        values = {**location.model_dump(exclude={"erp_codes"}), "position": position}
+        location_id = int(one_value(connection.execute(_UPSERT, values)))
         kept.append(location_id)
         for source, code in location.erp_codes.items():
             connection.execute(

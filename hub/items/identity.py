@@ -8,13 +8,13 @@ two different items is a conflict for people to settle: never two items for one 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from hub.contracts import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from decimal import Decimal
 
     from hub.contracts import BarcodeRecord, ItemRecord
 
@@ -122,23 +122,24 @@ class ItemMatcher:
         if len(candidates) > 1:
             named = ", ".join(f"{item.sku} (by {evidence})" for evidence, item in candidates.items())
             return _reject(record, "identity_conflict", f"points to different items: {named}")
-        if not candidates:
-            if record.item in self._by_sku:
-                taken = self._by_sku[record.item]
-                return _reject(record, "sku_taken", f"the SKU {record.item} is another item: {taken.name}")
-            return None
-        evidence, item = next(iter(candidates.items()))
+        for evidence, item in candidates.items():
+            return self._conflict_with(item, evidence, record, rules)
+        if taken := self._by_sku.get(record.item):
+            return _reject(record, "sku_taken", f"the SKU {record.item} is another item: {taken.name}")
+        return None
+
+    def _conflict_with(self, item: Item, evidence: str, record: ItemRecord, rules: SourceRules) -> Rejection | None:
+        """Tell why the article can't be the one item that the evidence names, or None if it can."""
         linked = item.numbers.get(rules.source)
+        problem = None
         if linked is not None and linked != record.item:
-            return _reject(
-                record, "identity_conflict", f"item {item.sku} (by {evidence}) is already {linked} in this source"
-            )
-        if evidence == "barcode" and record.gtin and self.barcodes[record.gtin][1] != 1:
-            return _reject(record, "identity_conflict", f"its GTIN is a package of several of item {item.sku}")
-        if evidence in {"gtin", "barcode"} and rules.identity != "gtin":
-            return _reject(
-                record, "identity_conflict", f"item {item.sku} has this GTIN, and GTINs do not identify in this source"
-            )
+            problem = f"item {item.sku} (by {evidence}) is already {linked} in this source"
+        elif evidence == "barcode" and record.gtin and self.barcodes[record.gtin][1] != 1:
+            problem = f"its GTIN is a package of several of item {item.sku}"
+        elif evidence in {"gtin", "barcode"} and rules.identity != "gtin":
+            problem = f"item {item.sku} has this GTIN, and GTINs do not identify in this source"
+        if problem:
+            return _reject(record, "identity_conflict", problem)
         if item.unit != record.unit:
             return _reject(record, "unit_conflict", f"item {item.sku} is counted in {item.unit}, here in {record.unit}")
         return None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import structlog
 
-from hub.contracts import Rejection
 from hub.errors import ConfigError, Truncated
 from hub.items.identity import Item, ItemMatcher, SourceRules
 from hub.sync.feed import database_time, note_items_read
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from hub.contracts import ErpConnector, ItemRecord
+    from hub.contracts import ErpConnector, ItemRecord, Rejection
     from hub.db.session import Database
     from hub.settings import Settings
 

@@ -62,7 +62,7 @@ def parse_document(text: str, file: str) -> Block:
     try:
         _refuse_references(text, file)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise _syntax_error(error, file) from error
     if not isinstance(root, MappingNode):
         message = "a mapping file is a YAML mapping with the keys version, source, target, fields, examples"
@@ -95,7 +95,7 @@ def _refuse_references(text: str, file: str) -> None:
             raise MappingError(message, file=file, line=line)
 
 
-def _syntax_error(error: yaml.YAMLError, file: str) -> MappingError:
+def _syntax_error(error: Exception, file: str) -> MappingError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return MappingError(f"not valid YAML: {problem}", file=file, line=mark.line + 1 if mark else None)

@@ -84,6 +84,7 @@ def _define(spec: MappingSpec, version: str, records: Dictionary[str, type[Any]]
     _check_tables(spec)
     _check_fields(spec, targets)
     plans = tuple(make_plan(field, targets[field.name], spec) for field in spec.fields)
+    _check_use(spec)
     return Definition(spec, version, record, targets, plans)
 
 
@@ -94,6 +95,9 @@ def _check_tables(spec: MappingSpec) -> None:
     for name, table in spec.example_tables.items():
         if name not in spec.external_tables:
             _refuse(unknown("external table", name, spec.external_tables), spec.file, table.line)
+
+
+def _check_use(spec: MappingSpec) -> None:
     used = {field.lookup for field in spec.fields}
     for name, table in spec.tables.items():
         if name not in used:

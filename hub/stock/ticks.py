@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hub.db.rows import one_value
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -16,5 +18,4 @@ _DRAW = "INSERT INTO tick_time (tick) VALUES (nextval('tick')) RETURNING tick"
 
 def draw_tick(connection: psycopg.Connection) -> int:
     """Draw the next tick. The connection must be in autocommit mode: a tick is drawn for good."""
-    row = connection.execute(_DRAW).fetchone()
-    return int(row[0])  # type: ignore[index] - INSERT ... RETURNING always answers one row
+    return int(one_value(connection.execute(_DRAW)))

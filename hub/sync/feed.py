@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from hub.db.rows import one_value
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -27,8 +29,8 @@ def declare_feed(connection: psycopg.Connection, source: str, *, stale_after_sec
 
 def database_time(connection: psycopg.Connection) -> datetime:
     """Return the database's clock, the one that all feed times are of."""
-    row = connection.execute("SELECT clock_timestamp()").fetchone()
-    return row[0]  # type: ignore[no-any-return,index] - always one row with one timestamp
+    moment: datetime = one_value(connection.execute("SELECT clock_timestamp()"))
+    return moment
 
 
 def note_success(connection: psycopg.Connection, source: str, began_at: datetime, *, full: bool = False) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from hub.clock import utc_now
 from hub.contracts import Rejection
+from hub.db.rows import one_value
 from hub.errors import OneshelfError, RemoteError, Truncated
 from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys
 from hub.stock.summing import ExpiryRule
@@ -54,8 +55,11 @@ class SyncReport:
 class InventorySync:
     """Brings one source's stock into the levels."""
 
-    def __init__(self, database: Database, connector: ErpConnector, rules: StockSettings) -> None:
+    def __init__(
+        self, database: Database, connector: ErpConnector, rules: StockSettings, *, poll_seconds: float | None = None
+    ) -> None:
         self.database = database
+        self.poll_seconds = poll_seconds
         self.connector = connector
         self.source = connector.source
         self._rules = rules
@@ -226,11 +230,11 @@ def _change_event(source: str, batch_id: int, applied: Applied) -> dict[str, obj
 
 
 def _begin_batch(connection: psycopg.Connection, source: str, kind: str, mapping_version: str) -> int:
-    row = connection.execute(
+    begun = connection.execute(
         "INSERT INTO stock_batch (source, kind, state, mapping_version) VALUES (%s, %s, 'running', %s) RETURNING id",
         (source, kind, mapping_version),
-    ).fetchone()
-    return int(row[0])  # type: ignore[index] - INSERT ... RETURNING always answers one row
+    )
+    return int(one_value(begun))
 
 
 def _end_batch(

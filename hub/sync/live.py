@@ -103,7 +103,7 @@ class LiveLoop:
     async def _poll(self, sync: InventorySync, stop: asyncio.Event) -> None:
         while not stop.is_set():
             started = time.monotonic()
-            pause = self._settings.poll_seconds
+            pause = sync.poll_seconds or self._settings.poll_seconds
             try:
                 report = await asyncio.to_thread(sync.delta, self._take_read_again(sync.source))
                 self._note(sync.source, report)

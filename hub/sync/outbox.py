@@ -47,7 +47,7 @@ def write_outbox(connection: psycopg.Connection, topic: str, key: str, payload: 
 
 
 def publish_waiting(connection: psycopg.Connection, limit: int = 500) -> Sequence[Published]:
-    """Number committed rows that wait, in the caller's transaction; returns them in order, none if another relay is at it."""
+    """Number waiting rows in the caller's transaction and return them in order; none if another relay is at it."""
     row = connection.execute(_RELAY_LOCK).fetchone()
     if row is None or not row[0]:
         return ()
@@ -58,7 +58,8 @@ def publish_waiting(connection: psycopg.Connection, limit: int = 500) -> Sequenc
 def forget_published(connection: psycopg.Connection, *, days: int) -> int:
     """Delete published rows older than `days`; returns how many."""
     cursor = connection.execute(
-        "DELETE FROM outbox WHERE published_seq IS NOT NULL AND created_at < clock_timestamp() - make_interval(days => %s)",
+        "DELETE FROM outbox WHERE published_seq IS NOT NULL"
+        " AND created_at < clock_timestamp() - make_interval(days => %s)",
         (days,),
     )
     return cursor.rowcount

@@ -18,7 +18,8 @@ _UPSERT = """
 INSERT INTO quarantine (source, kind, key, reason, detail, raw)
 VALUES (%(source)s, %(kind)s, %(key)s, %(reason)s, %(detail)s, %(raw)s::jsonb)
 ON CONFLICT (source, kind, key, reason) WHERE resolved_at IS NULL
-DO UPDATE SET detail = excluded.detail, raw = excluded.raw, last_seen_at = clock_timestamp(), times = quarantine.times + 1
+DO UPDATE SET detail = excluded.detail, raw = excluded.raw, last_seen_at = clock_timestamp(),
+              times = quarantine.times + 1
 """
 
 

@@ -4,8 +4,8 @@ The stock table alone is not enough. A row that becomes zero disappears from it 
 audited (审核) and un-audited (反审核) bills name their keys too. What neither names (a bill un-audited and deleted
 between two looks, whose row went to zero) is left to the next full read.
 
-Each watched form is a stream with its own position, since each has its own clock: the stock table's is the database's,
-a bill's is the application server's. A position is the newest time that the stream showed, never a time of the hub. Each
+Each watched form is a stream with its own position, since each has its own clock: the database's for the stock table,
+the application server's for a bill. A position is the newest time that the stream showed, never a time of the hub. Each
 look reaches back behind it by the overlap, since a row may become visible after one with a later time; what a look
 within that window has named already is remembered and not named again.
 """
@@ -40,6 +40,7 @@ STOCK_STREAM = WatchedForm(form=STOCK_FORM, mappings=("moved_stock",), changed=(
 MOST_REMEMBERED = 20_000
 """Lines remembered per stream. Above it the oldest are forgotten, and at worst named a second time."""
 _DIGEST_BYTES = 8
+_BEFORE_ALL = datetime.min  # noqa: DTZ901 - a server's times have no zone
 
 _log = structlog.get_logger()
 
@@ -100,7 +101,12 @@ class ChangeReader:
             found = [self._mapper.parse_moved(mapping, raw) for mapping in mappings]
             named = [pair for pair in found if pair is not None]
             unnamed += not named
-            look.take(raw, named)
+            try:
+                look.take(raw, named)
+            except ValueError as error:
+                message = f"a time of change is no time: {error}"
+                system, operation = self._client.system, f"read {stream.form}"
+                raise ProtocolViolation(message, system=system, operation=operation) from error
         if unnamed:
             _log.debug("changes_without_key", system=self._client.system, form=stream.form, rows=unnamed)
 
@@ -124,7 +130,9 @@ class _Look:
         """Note a changed line; its keys are named unless this very version of it was named before."""
         times = [_text(raw[field]) for field in self._stream.changed]
         newest = max(times, key=_instant)
-        version = "\n".join([*(_text(raw[field]) for field in self._stream.row_id), *times, *(line for _, line in named)])
+        version = "\n".join(
+            [*(_text(raw[field]) for field in self._stream.row_id), *times, *(line for _, line in named)]
+        )
         digest = hashlib.blake2b(version.encode(), digest_size=_DIGEST_BYTES).hexdigest()
         if digest not in self._before:
             self.keys |= {key for key, _ in named}
@@ -145,18 +153,10 @@ def _window_start(at: str, overlap: timedelta) -> datetime | None:
 
 
 def _instant(text: str) -> datetime:
-    """Read a server's time, which carries no zone; such times are compared with each other alone.
-
-    Raises:
-        ProtocolViolation: no such time.
-    """
+    """Read a server's time, which carries no zone; such times are compared with each other alone."""
     if not text:
-        return datetime.min  # noqa: DTZ901 - a server's times have no zone
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError as error:
-        message = f"{text[:40]!r} is no time"
-        raise ProtocolViolation(message, system="kingdee", operation="read changes") from error
+        return _BEFORE_ALL
+    return datetime.fromisoformat(text).replace(tzinfo=None)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - a value of a JSON answer

@@ -25,6 +25,7 @@ VARIANT_SEPARATOR = "|"
 """Stands in an item's id between the material's number and its auxiliary property values (辅助属性): `M|C01|S01`."""
 
 ROW_ID = "FID"
+MATERIAL = "FMaterialId.FNumber"
 _WHOLE_DIGITS = 13
 _SCALE = Decimal(1).scaleb(-10)
 """Kingdee stores quantities as numeric(23,10); JSON numbers may carry the noise of a float behind that."""
@@ -106,6 +107,7 @@ class KingdeeMapper:
                 rejected += [self._conflict(raw) for raw in same_id]
                 continue
             try:
+                _require_material(same_id[0])
                 row = self.stock.apply(same_id[0])
                 rows += [self._settle(row)] if row is not None else []
             except RecordError as error:
@@ -208,6 +210,12 @@ def _load(folder: Path, name: str, record: type[_T]) -> Mapping:
         message = f"the target of {name}.yaml must be {record.__name__}"
         raise ConfigError(message, file=str(folder / f"{name}.yaml"))
     return mapping
+
+
+def _require_material(raw: Dictionary[str, Any]) -> None:
+    """Refuse a row without material: its colour or size would stand at the front of the item's id in its place."""
+    if not fold(raw[MATERIAL]):
+        raise RecordError(f"{MATERIAL} is blank", reason="missing_field", field="item")
 
 
 def _without_noise(quantity: Decimal) -> Decimal:

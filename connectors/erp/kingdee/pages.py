@@ -44,8 +44,8 @@ class PageReader:
 
         Args:
             question: its `limit` is set here.
-            prove_end: also prove the end of a page that is shorter than another page this server gave before. Quantities
-                need the proof; a look for changes can trust that the server's maximum has not fallen since.
+            prove_end: also prove the end of a page that is shorter than another page this server gave before.
+                Quantities need the proof; a look for changes can trust that the server's maximum has not fallen since.
         """
         asked = self.limit
         rows = self._client.query(replace(question, limit=asked))
@@ -117,4 +117,3 @@ class PageReader:
             of_last = sum(1 for row in page.rows if row[row_id[0]] == last)
             start = start + of_last if before == last else of_last
             where = all_of(at_least(row_id[0], last), question.where)
-

@@ -49,8 +49,9 @@ def _bill(form: str, entry: str, *mappings: str) -> WatchedForm:
     return WatchedForm(form=form, mappings=mappings, row_id=("FID", f"{entry}_FEntryID"))
 
 
-# Kingdee's public material confirms the entry key of STK_TransferDirect alone; the others are common knowledge of the
-# product, which is why they are settings and why `check` reads one line of each.
+# The entry keys are those that others' published queries and saved bills use (those of SAL_RETURNSTOCK and
+# STK_StockCountLoss by analogy with their opposites), and a tenant may have more forms that move stock
+# (STK_StockConvert, STK_MISCELLANEOUS, STK_MisDelivery …): so they are settings, and `check` reads a line of each.
 MOVEMENT_FORMS: tuple[WatchedForm, ...] = (
     _bill("SAL_OUTSTOCK", "FEntity", "moved_sal_outstock"),
     _bill("SAL_RETURNSTOCK", "FEntity", "moved_sal_returnstock"),
@@ -58,7 +59,7 @@ MOVEMENT_FORMS: tuple[WatchedForm, ...] = (
     _bill("STK_TransferDirect", "FBillEntry", "moved_stk_transferdirect_out", "moved_stk_transferdirect_in"),
     _bill("STK_StockCountGain", "FBillEntry", "moved_stk_stockcountgain"),
     _bill("STK_StockCountLoss", "FBillEntry", "moved_stk_stockcountloss"),
-    _bill("STK_StatusConvert", "FStockStatusConvertEntry", "moved_stk_statusconvert"),
+    _bill("STK_StatusConvert", "FEntity", "moved_stk_statusconvert"),
 )
 
 

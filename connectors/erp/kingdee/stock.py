@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from connectors.erp.kingdee.client import Query
 from connectors.erp.kingdee.delta import STOCK_FORM
 from connectors.erp.kingdee.filters import LONGEST_FILTER, all_of, chunks, literal, one_of
-from connectors.erp.kingdee.mapper import ROW_ID, material_of
+from connectors.erp.kingdee.mapper import MATERIAL, ROW_ID, material_of
 from hub.contracts import StockPage
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from connectors.erp.kingdee.pages import PageReader
     from hub.contracts import StockKey
 
-MATERIAL = "FMaterialId.FNumber"
 LOCATION = "FStockId.FNumber"
 STOCK_ORG = "FStockOrgId.FNumber"
 

@@ -21,7 +21,11 @@ SYSTEM = "sap"
 SERVICE_INACTIVE = "/IWFND/MED/170"
 ACTIVATE_ADVICE = "activate the service in transaction /IWFND/MAINT_SERVICE and give it a system alias"
 
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _SERVER_ERROR = 400, 401, 403, 404, 500
+_BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 400, 404, 500
+_REFUSALS = {
+    401: "user, password or token was refused; check them, the client, and whether the user is locked",
+    403: "the user lacks a role for this service (S_SERVICE, or the service's own authorization objects)",
+}
 _XML_CODE = re.compile(r"<code>([^<]*)</code>")
 _XML_MESSAGE = re.compile(r"<message[^>]*>([^<]*)</message>")
 _LONGEST_MESSAGE = 300
@@ -128,22 +132,15 @@ def raise_for_error(response: requests.Response, operation: str, lock_codes: Col
 def _classify(
     status: int, codes: Sequence[str], text: str, lock_codes: Collection[str], *, html: bool
 ) -> tuple[type[RemoteError], str]:
-    if status == _UNAUTHORIZED:
-        return (
-            AuthFailed,
-            text or "user, password or token was refused; check them, the client and whether it is locked",
-        )
     if SERVICE_INACTIVE in codes:
         return Rejected, f"{text or 'the service is not active'}; {ACTIVATE_ADVICE}"
     if any(code in lock_codes for code in codes):
         return Locked, text or "another user holds the record"
-    if status == _FORBIDDEN:
-        return AuthFailed, text or "the user lacks a role for this service (S_SERVICE, or the service's own objects)"
-    if status == _NOT_FOUND:
-        return Rejected, text or "not found; check base_url and whether the service exists in this release"
-    if status >= _SERVER_ERROR or html:
+    if status in _REFUSALS:
+        return AuthFailed, text or _REFUSALS[status]
+    if status >= _SERVER_ERROR or (html and status != _NOT_FOUND):
         return Unavailable, text or "the server failed"
-    return Rejected, text or "the request was refused"
+    return Rejected, text or "the request was refused; check base_url and whether this release has the service"
 
 
 def _read_d(response: requests.Response, operation: str) -> object:
@@ -152,9 +149,10 @@ def _read_d(response: requests.Response, operation: str) -> object:
     try:
         # Decimal: a quantity must stay what SAP wrote; some servers write numbers instead of strings
         body = json.loads(text, parse_float=Decimal)
-    except ValueError as error:
-        # an answer that begins as JSON and does not end as JSON lost its tail on the way, and may be whole next time
-        if text.startswith(("{", "[")) and not text.endswith(("}", "]")):
+    except json.JSONDecodeError as error:
+        # JSON that stops in the middle lost its tail on the way (a cut gzip stream decodes without complaint), and
+        # may be whole next time
+        if error.pos >= len(text) or (text.startswith(("{", "[")) and not text.endswith(("}", "]"))):
             raise Unavailable("the answer is cut short", system=SYSTEM, operation=operation) from error
         raise ProtocolViolation("the answer is not JSON", system=SYSTEM, operation=operation) from error
     if not isinstance(body, dict) or "d" not in body:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from connectors.erp.sap.settings import SapSettings
     from connectors.http import HttpClient
 
-_TOKEN = "token"  # noqa: S105 - the name of an operation
+_OPERATION = "token"
 _SERVER_ERROR = 500
 _OK = 200
 # a server that does not say how long a token lives: RFC 6749 leaves it open, so little is assumed
@@ -42,7 +42,7 @@ class BasicLogin:
 
     def __init__(self, user: str, password: str) -> None:
         # bytes: requests would encode text as Latin-1, which has no Chinese
-        self._auth = HTTPBasicAuth(user.encode(), password.encode())  # type: ignore[arg-type]
+        self._auth = HTTPBasicAuth(user.encode(), password.encode())
 
     def current(self) -> AuthBase:
         """Return the basic authentication."""
@@ -79,7 +79,7 @@ class OAuthLogin:
     ) -> None:
         self._http = http
         self._token_url = token_url
-        self._client = HTTPBasicAuth(client_id.encode(), client_secret.encode())  # type: ignore[arg-type]
+        self._client = HTTPBasicAuth(client_id.encode(), client_secret.encode())
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._auth: BearerAuth | None = None
@@ -94,7 +94,7 @@ class OAuthLogin:
         """
         with self._lock:
             if self._auth is None or self._monotonic() >= self._stale_at:
-                token, life = self._http.call(_TOKEN, self._build_request, _read_token)
+                token, life = self._http.call(_OPERATION, self._build_request, _read_token)
                 self._auth = BearerAuth(token)
                 self._stale_at = self._monotonic() + life - min(_MARGIN, life / 10)
             return self._auth
@@ -131,12 +131,14 @@ def make_login(settings: SapSettings, http: HttpClient) -> Login:
 def _read_token(response: requests.Response) -> tuple[str, float]:
     """Return the token and its life in seconds. The body is never quoted in an error: it may hold the token."""
     if response.status_code >= _SERVER_ERROR:
-        raise Unavailable("the token service failed", system=SYSTEM, operation=_TOKEN, http_status=response.status_code)
+        raise Unavailable(
+            "the token service failed", system=SYSTEM, operation=_OPERATION, http_status=response.status_code
+        )
     if response.status_code != _OK:
         raise AuthFailed(
             "the token service refused the client; check client_id, client_secret and token_url",
             system=SYSTEM,
-            operation=_TOKEN,
+            operation=_OPERATION,
             http_status=response.status_code,
         )
     try:
@@ -145,5 +147,5 @@ def _read_token(response: requests.Response) -> tuple[str, float]:
     except (ValueError, KeyError, TypeError, AttributeError):
         token, life = None, 0.0
     if not isinstance(token, str) or not token:
-        raise ProtocolViolation("the token service gave no access_token", system=SYSTEM, operation=_TOKEN)
+        raise ProtocolViolation("the token service gave no access_token", system=SYSTEM, operation=_OPERATION)
     return token, life

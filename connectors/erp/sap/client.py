@@ -180,4 +180,4 @@ class SapClient:
 
 def _build_get(url: str, auth: AuthBase) -> requests.Request:
     accept = "application/xml" if "/$metadata?" in url else "application/json"
-    return requests.Request("GET", url, headers={"Accept": accept, "DataServiceVersion": "2.0"}, auth=auth)
+    return requests.Request("GET", url, headers={"Accept": accept, "MaxDataServiceVersion": "2.0"}, auth=auth)

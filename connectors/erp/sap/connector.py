@@ -43,8 +43,9 @@ _NOT_FOUND = 404
 class SapConnector:
     """The read side of one SAP S/4HANA system over OData V2 (`hub.contracts.ErpConnector` and `EventReader`).
 
-    A location code is `PLANT/STORAGELOCATION`. Quantities are physical: they fall when goods issue is posted (发货过账),
-    which can be cancelled and posted again. The stock service tells no expiry date of batches, so `expires_on` is None.
+    A location code is `PLANT/STORAGELOCATION`. Quantities are physical: they fall when goods issue (发货过账) is
+    posted, which can be cancelled and posted again. The stock service tells no expiry date of batches, so
+    `expires_on` is None.
 
     Args:
         name: of the connection; the `source` of everything it reads.

@@ -108,8 +108,8 @@ class SapMapper:
             try:
                 row: BarcodeRow | None = self.barcode.apply(raw)
                 if row is not None:
-                    known = factors.setdefault(row.code, BarcodeRecord(row.code, row.factor))
-                    _check_factor(row, known)
+                    _check_factor(row, factors.get(row.code))
+                    factors[row.code] = BarcodeRecord(row.code, row.factor)
             except RecordError as error:
                 rejected.append(_reject(self.barcode, raw, error, item=article.item))
         return list(factors.values()), rejected
@@ -126,15 +126,13 @@ class SapMapper:
         return by_language[min(by_language)] if by_language else None
 
 
-def _check_factor(row: BarcodeRow, known: BarcodeRecord) -> None:
-    if row.factor <= 0 or row.factor != known.factor:
-        raise RecordError(
-            f"factor: {row.code} holds {row.factor} here and {known.factor} elsewhere"
-            if row.factor > 0
-            else f"factor: {row.code} would hold {row.factor} base units",
-            reason="bad_value",
-            field="factor",
-        )
+def _check_factor(row: BarcodeRow, known: BarcodeRecord | None) -> None:
+    """Refuse a factor that no package can have, or that contradicts the same code on another unit."""
+    if row.factor <= 0:
+        raise RecordError(f"factor: {row.code} would hold {row.factor} base units", reason="bad_value", field="factor")
+    if known is not None and known.factor != row.factor:
+        message = f"factor: {row.code} holds {row.factor} on unit {row.unit} and {known.factor} on another"
+        raise RecordError(message, reason="bad_value", field="factor")
 
 
 def _sides(item: Row) -> Iterator[Row]:

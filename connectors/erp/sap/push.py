@@ -24,7 +24,7 @@ _LONGEST_ID = 200
 
 
 class MaterialDocumentReceiver:
-    """Reads `MaterialDocument.Created` events, in CloudEvents' structured or binary mode (`hub.contracts.PushReceiver`).
+    """Reads `MaterialDocument.Created` events, in either mode of CloudEvents (a `hub.contracts.PushReceiver`).
 
     The event is thin: it names the document and nothing else, so the document is read again from SAP.
 

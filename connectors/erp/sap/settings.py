@@ -1,4 +1,4 @@
-"""What one SAP connection needs to know. Everything that differs between SAP systems is a setting, never an assumption."""
+"""What one SAP connection needs to know: what differs between SAP systems is a setting, never an assumption."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class SapSettings(BaseModel):
     client: str = Field(default="100", pattern=r"^\d{3}$")
     language: str = Field(default="ZH", pattern=r"^[A-Z]{2}$")
     fallback_language: str = Field(default="EN", pattern=r"^[A-Z]{2}$")
-    page_rows: int = Field(default=5000, ge=1)
-    product_page_rows: int = Field(default=1000, ge=1)
+    page_rows: int = Field(default=5000, ge=2)
+    product_page_rows: int = Field(default=1000, ge=2)
     document_page_rows: int = Field(default=1000, ge=1)
     requests_per_minute: int = Field(default=600, ge=1)
     connect_timeout: float = Field(default=5.0, gt=0)

@@ -183,7 +183,7 @@ def create_app(
 
 async def _live(world: World, moves_per_minute: float) -> None:
     """Post random movements for ever, at random intervals with the given mean."""
-    rng = random.Random()  # noqa: S311 - the pace of a demo
+    rng = random.Random()
     while True:
         await asyncio.sleep(rng.expovariate(moves_per_minute / 60))
         await run_in_threadpool(world.random_move)

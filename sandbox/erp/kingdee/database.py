@@ -176,6 +176,11 @@ def beijing(moment: datetime | None = None) -> str:
     return local.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
+def wire_time(kept: str | None) -> str | None:
+    """Return a kept time as the vendor's JSON has it: without trailing zeros in its fraction."""
+    return kept.rstrip("0").rstrip(".") if kept and "." in kept else kept
+
+
 @lru_cache(maxsize=256)
 def _like_pattern(pattern: str) -> re.Pattern[str]:
     # SQL Server's LIKE: % any text, _ one character, [a-f] and [^a-f] sets

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.erp.kingdee.credentials import ORG_NUM
-from sandbox.erp.kingdee.database import QUANTITY_SCALE
+from sandbox.erp.kingdee.database import QUANTITY_SCALE, wire_time
 from sandbox.erp.kingdee.filters import Condition, no_such_field, parse_filter, parse_order
 from sandbox.erp.kingdee.forms import Column, Form, Kind, query_forms
 from sandbox.erp.kingdee.stock import SELLABLE
@@ -218,6 +218,4 @@ def _on_the_wire(value: Any, kind: Kind, *, noise: bool) -> Any:  # noqa: ANN401
     if kind is Kind.QUANTITY:
         number = value / QUANTITY_SCALE
         return number + (-_NOISE if int(number) % 2 else _NOISE) if noise else number
-    if kind is Kind.DATE and "." in value:
-        return value.rstrip("0").rstrip(".")
-    return value
+    return wire_time(value) if kind is Kind.DATE else value

@@ -38,12 +38,18 @@ SHELF_DAYS: Final = {"食品": 270, "生鲜": 9}
 # Share of the articles a warehouse carries, and the most pieces of one.
 _SHARES: Final = {ONLINE: (0.92, 400), "CK900": (0.02, 3)}
 _STORE_SHARE: Final = (0.38, 15)
+# How often a row is below zero, in the wrong state, another's (寄售), partly locked, or about to expire.
+_NEGATIVE_SHARE: Final = 0.004
+_UNSELLABLE_SHARE: Final = 0.04
+_CONSIGNED_SHARE: Final = 0.05
+_LOCKED_SHARE: Final = 0.05
+_EXPIRING_SHARE: Final = 0.1
 
 
 def seed_world(database: Database, articles: int, seed: int) -> None:
     """Fill `database` in one transaction; the same arguments give the same stock (dates count from today)."""
     chosen = catalogue_articles(articles, seed)
-    rng = random.Random(f"kingdee/{seed}")  # noqa: S311 - reproducible demo data
+    rng = random.Random(f"kingdee/{seed}")
     with database.transaction() as connection:
         _seed_masters(connection, chosen, rng)
         for article in chosen:
@@ -105,12 +111,12 @@ def _seed_rows(connection: sqlite3.Connection, article: Article, warehouse: str,
     keys = _lots(bare, SHELF_DAYS[article.category], rng) if article.category in SHELF_DAYS else [bare]
     for key in keys:
         quantity = _quantity(article, most, rng)
-        if rng.random() < 0.004:
+        if rng.random() < _NEGATIVE_SHARE:
             quantity = -_quantity(article, 3, rng)
-        _insert(connection, key, quantity, rng, locked=warehouse == ONLINE and rng.random() < 0.05)
-    if rng.random() < 0.04:
+        _insert(connection, key, quantity, rng, locked=warehouse == ONLINE and rng.random() < _LOCKED_SHARE)
+    if rng.random() < _UNSELLABLE_SHARE:
         _insert(connection, replace(keys[0], status=rng.choice(UNSELLABLE)), _quantity(article, 4, rng), rng)
-    if rng.random() < 0.05:
+    if rng.random() < _CONSIGNED_SHARE:
         consigned = replace(keys[0], owner_type="BD_Supplier", owner=rng.choice(SUPPLIERS))
         _insert(connection, consigned, _quantity(article, 20, rng), rng)
 
@@ -132,7 +138,7 @@ def _quantity(article: Article, most: int, rng: random.Random) -> int:
 def _lots(bare: StockKey, shelf_days: int, rng: random.Random) -> list[StockKey]:
     today = datetime.now(UTC).astimezone(BEIJING).date()
     ages = rng.sample(range(shelf_days), rng.randint(1, 3))
-    if rng.random() < 0.1:
+    if rng.random() < _EXPIRING_SHARE:
         ages[0] = shelf_days - rng.choice((-1, 0, 1, 2))  # about to expire, or just over
     lots = []
     for age in sorted(set(ages)):

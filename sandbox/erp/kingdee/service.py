@@ -50,7 +50,7 @@ class Services:
             answer = refusal(call.method, error)
         except sqlite3.Error as error:
             answer = refusal(call.method, ApiError(f"数据库执行失败：{error}", BAD_REQUEST))
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
             # a model of an unexpected shape: the vendor lets its own exception escape
             raise ServerFailure("未将对象引用设置到对象的实例。") from error
         return self._begin(answer) if call.begins_task else answer

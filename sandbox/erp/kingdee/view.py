@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox.erp.kingdee.database import QUANTITY_SCALE
+from sandbox.erp.kingdee.database import QUANTITY_SCALE, wire_time
 from sandbox.erp.kingdee.forms import Kind, bill_forms, query_forms
 from sandbox.erp.kingdee.model import lowered
 from sandbox.erp.kingdee.wire import BAD_REQUEST, ApiError, status
@@ -54,10 +54,10 @@ def _bill(world: World, bill: sqlite3.Row) -> dict[str, Any]:
         "Id": bill["id"],
         "BillNo": bill["number"],
         "DocumentStatus": bill["status"],
-        "Date": bill["date"],
-        "CreateDate": bill["created"],
-        "ModifyDate": bill["modified"],
-        "ApproveDate": bill["approved"],
+        "Date": wire_time(bill["date"]),
+        "CreateDate": wire_time(bill["created"]),
+        "ModifyDate": wire_time(bill["modified"]),
+        "ApproveDate": wire_time(bill["approved"]),
         # custom head fields and the note come back as they were saved
         **{
             name.upper(): value for name, value in load_model(bill["model"]).items() if name.startswith(("f_", "fnote"))

@@ -302,7 +302,7 @@ class World:
 
     def _random_move(self) -> Posted | None:
         drawn = self.database.next_number("random-move")
-        rng = random.Random(f"{self._seed}/move/{drawn}")  # noqa: S311 - reproducible demo data
+        rng = random.Random(f"{self._seed}/move/{drawn}")
         candidates = self.database.rows(
             "SELECT * FROM inventory WHERE status = ? AND owner = ? AND quantity >= ? AND stock <> 'CK900' "
             "ORDER BY seq",
@@ -331,7 +331,9 @@ class World:
     # --- the books, as the ERP's own people see them --------------------------------------------------------------
     def stock_rows(self) -> list[dict[str, Any]]:
         """Return every row of the books with all its facts; quantities as exact decimal text."""
-        rows = self.database.rows("SELECT * FROM inventory ORDER BY seq")
+        rows = self.database.rows(
+            "SELECT i.*, m.unit FROM inventory i JOIN material m ON m.number = i.material ORDER BY i.seq"
+        )
         return [{**dict(row), "quantity": _text(row["quantity"]), "locked": _text(row["locked"])} for row in rows]
 
     def totals(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from sandbox.erp.sap.movements import PostingRefused
+from sandbox.erp.sap.movements import PostingError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +27,7 @@ def control_routes(world: World) -> list[Route]:
         order = await _body(request)
         try:
             posted = await run_in_threadpool(world.move, order)
-        except PostingRefused as refused:
+        except PostingError as refused:
             return _refused(refused)
         return JSONResponse(posted.as_json(), status_code=_MOVED if posted.number else _NOTHING_TO_POST)
 
@@ -37,7 +37,7 @@ def control_routes(world: World) -> list[Route]:
         number, year = str(order.get("material_document", "")), str(order.get("year", ""))
         try:
             posted = await run_in_threadpool(world.cancel, number, year, allow_negative=negative)
-        except PostingRefused as refused:
+        except PostingError as refused:
             return _refused(refused)
         return JSONResponse(posted.as_json(), status_code=_MOVED)
 
@@ -75,5 +75,5 @@ async def _body(request: Request) -> dict[str, Any]:
     return content
 
 
-def _refused(refused: PostingRefused) -> JSONResponse:
+def _refused(refused: PostingError) -> JSONResponse:
     return JSONResponse({"error": refused.english, "code": refused.code}, status_code=409)

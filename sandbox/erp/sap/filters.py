@@ -196,8 +196,7 @@ def _column(prop: Property) -> str:
 def _compare(left: Property | Literal, operator: str, right: Property | Literal) -> Condition:
     if isinstance(left, Literal):
         if isinstance(right, Literal):
-            msg = "A comparison of two literals is not supported"
-            raise bad_request(msg)
+            raise bad_request("A comparison of two literals is not supported")
         return _compare(right, _MIRRORED[operator], left)
     sign = _OPERATORS[operator]
     if isinstance(right, Property):
@@ -234,17 +233,16 @@ def _string_function(name: str, first: Property | Literal, second: Property | Li
     # substringof is the odd one: it names the searched text first.
     text, prop = (first, second) if name == "substringof" else (second, first)
     if name not in {"substringof", "startswith", "endswith"}:
-        msg = f"The function '{name}' is not supported"
-        raise bad_request(msg)
+        raise bad_request(f"The function '{name}' is not supported")
     if not isinstance(prop, Property) or not isinstance(text, Literal) or {prop.type, text.type} != {STRING}:
-        msg = f"Invalid arguments of the function '{name}'"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid arguments of the function '{name}'")
     column, value = _column(prop), str(text.value)
     if name == "substringof":
         return Condition(f"instr({column}, ?) > 0", (value,))
     if name == "startswith":
         return Condition(f"substr({column}, 1, ?) = ?", (len(value), value))
-    # substr with a start of -0 would be the whole text, so the empty ending is asked by length alone.
-    return Condition(f"(length({column}) >= ? AND substr({column}, length({column}) - ? + 1) = ?)", (
-        len(value), len(value), value,
-    ))
+    # A start before the text would count from its end, so an ending longer than the text is ruled out first.
+    return Condition(
+        f"(length({column}) >= ? AND substr({column}, length({column}) - ? + 1) = ?)",
+        (len(value), len(value), value),
+    )

@@ -47,8 +47,7 @@ def parse_literal(text: str) -> Literal:
     """
     match = LITERAL.fullmatch(text)
     if match is None:
-        msg = f"Invalid literal '{text}'"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid literal '{text}'")
     if match["string"]:
         return Literal(STRING, text[1:-1].replace("''", "'"))
     if match["number"]:
@@ -72,14 +71,12 @@ def stored_value(literal: Literal, prop: Property) -> str | int | None:
         ODataError: the literal is of another type, or finer than thousandths (status 400).
     """
     if not matches(literal, prop):
-        msg = f"Invalid value for property '{prop.name}' of type {prop.type}"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid value for property '{prop.name}' of type {prop.type}")
     if not isinstance(literal.value, Decimal):
         return literal.value
     scaled = thousandths(literal.value)
     if scaled is None:
-        msg = f"Too many decimals for property '{prop.name}'"
-        raise bad_request(msg)
+        raise bad_request(f"Too many decimals for property '{prop.name}'")
     return scaled
 
 
@@ -121,19 +118,16 @@ def _number(text: str) -> Decimal:
     try:
         return Decimal(text.rstrip("MmLlDdFf"))
     except InvalidOperation:
-        msg = f"Invalid number '{text}'"
-        raise bad_request(msg) from None
+        raise bad_request(f"Invalid number '{text}'") from None
 
 
 def _milliseconds(content: str) -> int:
     if not _DATE_TIME.fullmatch(content):
-        msg = f"Invalid date and time '{content}'"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid date and time '{content}'")
     try:
         moment = datetime.fromisoformat(content[:26]).replace(tzinfo=UTC)
     except ValueError:
-        msg = f"Invalid date and time '{content}'"
-        raise bad_request(msg) from None
+        raise bad_request(f"Invalid date and time '{content}'") from None
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -144,8 +138,7 @@ def _date_time(content: str) -> Literal:
 def _date_time_offset(content: str) -> Literal:
     match = _OFFSET.fullmatch(content)
     if match is None:
-        msg = f"Invalid date and time with offset '{content}'"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid date and time with offset '{content}'")
     value = _milliseconds(match[1])
     if match[2] != "Z":
         sign = -1 if match[2][0] == "-" else 1
@@ -157,7 +150,6 @@ def _date_time_offset(content: str) -> Literal:
 def _time(content: str) -> Literal:
     match = _DURATION.fullmatch(content)
     if match is None:
-        msg = f"Invalid time '{content}'"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid time '{content}'")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return Literal(TIME, hours * 3600 + minutes * 60 + seconds)

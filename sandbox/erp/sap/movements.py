@@ -6,7 +6,6 @@ whole thousandths of the base unit. The movement types and goods movement codes 
 
 from __future__ import annotations
 
-import sqlite3  # noqa: TC003 - one import style for the module that every posting passes through
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from sandbox.erp.sap.literals import decimal_text
 from sandbox.erp.sap.store import insert
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
@@ -27,7 +27,7 @@ _RECEIPT_RANGE: Final = 5_000_000_000
 _ISSUE_RANGE: Final = 4_900_000_000
 
 
-class PostingRefused(Exception):  # noqa: N818 - it reads as the outcome it is
+class PostingError(Exception):
     """Raised when a goods movement can't be posted; carries SAP's message code and the text in two languages."""
 
     def __init__(self, code: str, english: str, chinese: str | None = None) -> None:
@@ -150,11 +150,11 @@ def base_unit(connection: sqlite3.Connection, material: str) -> str:
     """Return a material's base unit.
 
     Raises:
-        PostingRefused: there is no such material.
+        PostingError: there is no such material.
     """
     row = connection.execute('SELECT "BaseUnit" FROM product WHERE "Product" = ?', (material,)).fetchone()
     if row is None:
-        raise PostingRefused(
+        raise PostingError(
             "M3/305",
             f"The material {material} does not exist or is not activated",
             f"物料 {material} 不存在或未激活",
@@ -168,16 +168,17 @@ def lines_of(connection: sqlite3.Connection, order: Movement, *, allow_negative:
     Issues take from the oldest batch on, as batch determination does; receipts go to the newest batch.
 
     Raises:
-        PostingRefused: the material, the location or the quantity is impossible.
+        PostingError: the material, the location or the quantity is impossible.
     """
     movement = MOVEMENT_TYPES[order.movement_type]
     base_unit(connection, order.material)
     if order.quantity <= 0:
-        raise PostingRefused("M7/051", "Enter a quantity greater than zero", "请输入大于零的数量")
+        raise PostingError("M7/051", "Enter a quantity greater than zero", "请输入大于零的数量")
     _require_location(connection, order.plant, order.location)
     origin = StockKey(order.material, order.plant, order.location, order.batch)
-    common = Line(origin, 0, movement.code, entry_unit=order.entry_unit, entry_factor=order.entry_factor,
-                  text=order.text)
+    common = Line(
+        origin, 0, movement.code, entry_unit=order.entry_unit, entry_factor=order.entry_factor, text=order.text
+    )
     if movement.direction == "in":
         batch = order.batch or _receiving_batch(connection, order)
         return [replace(common, key=replace(origin, batch=batch, stock_type=movement.target), change=order.quantity)]
@@ -190,7 +191,7 @@ def lines_of(connection: sqlite3.Connection, order: Movement, *, allow_negative:
     for key, quantity in taken:
         target = replace(key, plant=place[0], location=place[1], stock_type=movement.target)
         if target == key:
-            raise PostingRefused("M7/096", "Issuing and receiving stock are the same", "发出与接收的库存相同")
+            raise PostingError("M7/096", "Issuing and receiving stock are the same", "发出与接收的库存相同")
         lines.append(replace(common, key=key, change=-quantity, counterpart=target))
         lines.append(replace(common, key=target, change=quantity, counterpart=key, automatic=True))
     return lines
@@ -210,24 +211,28 @@ def post(
     do not follow the time of entry.
 
     Raises:
-        PostingRefused: a row would fall below zero and that is not allowed.
+        PostingError: a row would fall below zero and that is not allowed.
     """
     year = f"{moment.year:04d}"
     number = str(_next_number(connection, receipt=header.code in _RECEIPT_CODES))
     today = midnight_ms(moment)
-    insert(connection, model.HEADER, {
-        "MaterialDocumentYear": year,
-        "MaterialDocument": number,
-        "InventoryTransactionType": _transaction_type(header.code),
-        "DocumentDate": today if header.document_date is None else header.document_date,
-        "PostingDate": today if header.posting_date is None else header.posting_date,
-        "CreationDate": today,
-        "CreationTime": moment.hour * 3600 + moment.minute * 60 + moment.second,
-        "CreatedByUser": header.user,
-        "MaterialDocumentHeaderText": header.text,
-        "ReferenceDocument": header.reference,
-        "GoodsMovementCode": header.code,
-    })
+    insert(
+        connection,
+        model.HEADER,
+        {
+            "MaterialDocumentYear": year,
+            "MaterialDocument": number,
+            "InventoryTransactionType": _transaction_type(header.code),
+            "DocumentDate": today if header.document_date is None else header.document_date,
+            "PostingDate": today if header.posting_date is None else header.posting_date,
+            "CreationDate": today,
+            "CreationTime": moment.hour * 3600 + moment.minute * 60 + moment.second,
+            "CreatedByUser": header.user,
+            "MaterialDocumentHeaderText": header.text,
+            "ReferenceDocument": header.reference,
+            "GoodsMovementCode": header.code,
+        },
+    )
     for index, line in enumerate(lines, start=1):
         _post_line(connection, (year, number), index, line, allow_negative=allow_negative)
     return year, number
@@ -237,23 +242,25 @@ def reversal_lines(connection: sqlite3.Connection, year: str, number: str, item:
     """Return the lines that undo a document or one item of it, and mark the undone items as cancelled.
 
     Raises:
-        PostingRefused: there is nothing to undo, or it was undone before, or can't be.
+        PostingError: there is nothing to undo, or it was undone before, or can't be.
     """
     rows = connection.execute(
-        'SELECT * FROM document_item WHERE "MaterialDocumentYear" = ? AND "MaterialDocument" = ?', (year, number),
+        'SELECT * FROM document_item WHERE "MaterialDocumentYear" = ? AND "MaterialDocument" = ?',
+        (year, number),
     ).fetchall()
     if item is not None:
         chosen = item.zfill(4)
         rows = [
-            row for row in rows
+            row
+            for row in rows
             if row["MaterialDocumentItem"] == chosen or row["MaterialDocumentParentLine"] == chosen.zfill(6)
         ]
     if not rows:
-        raise PostingRefused("M7/061", f"Document {number} {year} does not exist", f"凭证 {number} {year} 不存在")
+        raise PostingError("M7/061", f"Document {number} {year} does not exist", f"凭证 {number} {year} 不存在")
     for row in rows:
         movement = MOVEMENT_TYPES.get(row["GoodsMovementType"])
         if row["GoodsMovementIsCancelled"] or row["ReversedMaterialDocument"] or movement is None:
-            raise PostingRefused(
+            raise PostingError(
                 BAD_REQUEST,
                 f"Material document {number} {year} can't be cancelled (again)",
                 f"物料凭证 {number} {year} 不能（再次）冲销",
@@ -269,26 +276,42 @@ def reversal_lines(connection: sqlite3.Connection, year: str, number: str, item:
 def _reversal_line(row: sqlite3.Row) -> Line:
     sign = 1 if row["DebitCreditCode"] == "H" else -1
     key = StockKey(
-        row["Material"], row["Plant"], row["StorageLocation"], row["Batch"], stock_type=row["InventoryStockType"],
+        row["Material"],
+        row["Plant"],
+        row["StorageLocation"],
+        row["Batch"],
+        stock_type=row["InventoryStockType"],
     )
     other = None
     if row["IssuingOrReceivingPlant"]:
         other = replace(
-            key, plant=row["IssuingOrReceivingPlant"], location=row["IssuingOrReceivingStorageLoc"],
-            batch=row["IssgOrRcvgBatch"], stock_type=row["IssuingOrReceivingStockType"],
+            key,
+            plant=row["IssuingOrReceivingPlant"],
+            location=row["IssuingOrReceivingStorageLoc"],
+            batch=row["IssgOrRcvgBatch"],
+            stock_type=row["IssuingOrReceivingStockType"],
         )
     quantity = row["QuantityInBaseUnit"]
     entered = row["QuantityInEntryUnit"] or quantity
     return Line(
-        key, sign * quantity, MOVEMENT_TYPES[row["GoodsMovementType"]].reversal or "",
-        counterpart=other, automatic=bool(row["IsAutomaticallyCreated"]),
-        entry_unit=row["EntryUnit"], entry_factor=quantity // entered,
+        key,
+        sign * quantity,
+        MOVEMENT_TYPES[row["GoodsMovementType"]].reversal or "",
+        counterpart=other,
+        automatic=bool(row["IsAutomaticallyCreated"]),
+        entry_unit=row["EntryUnit"],
+        entry_factor=quantity // entered,
         reverses=(row["MaterialDocumentYear"], row["MaterialDocument"], row["MaterialDocumentItem"]),
     )
 
 
 def _post_line(
-    connection: sqlite3.Connection, document: tuple[str, str], index: int, line: Line, *, allow_negative: bool,
+    connection: sqlite3.Connection,
+    document: tuple[str, str],
+    index: int,
+    line: Line,
+    *,
+    allow_negative: bool,
 ) -> None:
     unit = base_unit(connection, line.key.material)
     _change_stock(connection, line, unit, allow_negative=allow_negative)
@@ -350,9 +373,9 @@ def _change_stock(connection: sqlite3.Connection, line: Line, unit: str, *, allo
         connection.execute(f"INSERT INTO stock VALUES ({', '.join('?' * 13)})", (*key, unit, after))
 
 
-def _deficit(key: StockKey, missing: int, unit: str) -> PostingRefused:
+def _deficit(key: StockKey, missing: int, unit: str) -> PostingError:
     where = f"{key.material} {key.plant} {key.location}"
-    return PostingRefused(
+    return PostingError(
         STOCK_DEFICIT,
         f"Deficit of SL Unrestricted-use {decimal_text(missing)} {unit} : {where}",
         f"非限制使用库存短缺 {decimal_text(missing)} {unit}：{where}",
@@ -360,7 +383,11 @@ def _deficit(key: StockKey, missing: int, unit: str) -> PostingRefused:
 
 
 def _allocate(
-    connection: sqlite3.Connection, origin: StockKey, quantity: int, *, allow: bool,
+    connection: sqlite3.Connection,
+    origin: StockKey,
+    quantity: int,
+    *,
+    allow: bool,
 ) -> list[tuple[StockKey, int]]:
     """Take a quantity from the rows of a place, batch by batch; what is missing goes below zero if `allow`."""
     condition, parameters = "", [origin.material, origin.plant, origin.location, origin.stock_type]
@@ -390,7 +417,8 @@ def _allocate(
 
 def _receiving_batch(connection: sqlite3.Connection, order: Movement) -> str:
     managed = connection.execute(
-        'SELECT "IsBatchManagementRequired" FROM product WHERE "Product" = ?', (order.material,),
+        'SELECT "IsBatchManagementRequired" FROM product WHERE "Product" = ?',
+        (order.material,),
     ).fetchone()
     if not managed[0]:
         return ""
@@ -400,10 +428,11 @@ def _receiving_batch(connection: sqlite3.Connection, order: Movement) -> str:
 
 def _require_location(connection: sqlite3.Connection, plant: str, location: str) -> None:
     known = connection.execute(
-        "SELECT 1 FROM storage_location WHERE plant = ? AND location = ?", (plant, location),
+        "SELECT 1 FROM storage_location WHERE plant = ? AND location = ?",
+        (plant, location),
     ).fetchone()
     if known is None:
-        raise PostingRefused(
+        raise PostingError(
             "M7/001",
             f"Check table T001L: entry {plant} {location} does not exist",
             f"检查表 T001L：条目 {plant} {location} 不存在",
@@ -413,7 +442,8 @@ def _require_location(connection: sqlite3.Connection, plant: str, location: str)
 def next_value(connection: sqlite3.Connection, name: str) -> int:
     """Draw the next value of a counter, from 1 on."""
     row = connection.execute(
-        "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value", (name,),
+        "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+        (name,),
     ).fetchone()
     return int(row[0])
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A Gateway answers at most this many rows however large $top is.
 MOST_ROWS: Final = 5000
+# What the fault `next-loop` hands out: it leads to the first page again.
+GARBAGE_TOKEN: Final = "R0FSQkFHRQ"
 _SEGMENT: Final = re.compile(r"(?P<name>\$?\w+)(?:\((?P<key>.*)\))?")
 _KEY_PART: Final = re.compile(rf"\s*(?:(?P<name>\w+)\s*=\s*)?(?P<literal>{LITERAL.pattern})\s*(?P<end>,|$)")
 _OPTIONS: Final = frozenset(
@@ -58,8 +60,7 @@ class SkipToken:
             offset, remaining = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             return SkipToken(int(offset), None if remaining is None else int(remaining))
         except (binascii.Error, ValueError, TypeError):
-            msg = "Invalid skip token"
-            raise bad_request(msg) from None
+            raise bad_request("Invalid skip token") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,6 @@ class QueryOptions:
     top: int | None = None
     skip: int = 0
     token: SkipToken | None = None
-    garbage_token: bool = False
     count_all: bool = False
 
 
@@ -132,24 +132,20 @@ def parse_key(text: str, entity_set: EntitySet) -> Condition:
     return Condition(sql, tuple(values))
 
 
-def parse_options(query: Mapping[str, str], *, lenient_token: bool = False) -> QueryOptions:
-    """Read the system query options; with `lenient_token` an unreadable skip token is only noted.
+def parse_options(query: Mapping[str, str]) -> QueryOptions:
+    """Read the system query options; the garbage skip token counts as none, which means the first page.
 
     Raises:
         ODataError: an unknown option or a malformed value (status 400).
     """
     unknown = [name for name in query if name.startswith("$") and name not in _OPTIONS]
     if unknown:
-        msg = f"Invalid system query option '{unknown[0]}'"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid system query option '{unknown[0]}'")
     count = query.get("$inlinecount", "none")
     if count not in {"none", "allpages"}:
-        msg = f"Invalid value '{count}' of $inlinecount"
-        raise bad_request(msg)
-    token, garbage = None, False
-    if "$skiptoken" in query:
-        garbage = lenient_token
-        token = None if lenient_token else SkipToken.decode(query["$skiptoken"])
+        raise bad_request(f"Invalid value '{count}' of $inlinecount")
+    text = query.get("$skiptoken", GARBAGE_TOKEN)
+    token = None if text == GARBAGE_TOKEN else SkipToken.decode(text)
     return QueryOptions(
         filter=query.get("$filter") or None,
         orderby=query.get("$orderby") or None,
@@ -158,7 +154,6 @@ def parse_options(query: Mapping[str, str], *, lenient_token: bool = False) -> Q
         top=_whole_number(query, "$top"),
         skip=_whole_number(query, "$skip") or 0,
         token=token,
-        garbage_token=garbage,
         count_all=count == "allpages",
     )
 
@@ -168,8 +163,7 @@ def _whole_number(query: Mapping[str, str], option: str) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"\d{1,9}", text):
-        msg = f"Invalid value '{text}' of {option}"
-        raise bad_request(msg)
+        raise bad_request(f"Invalid value '{text}' of {option}")
     return int(text)
 
 
@@ -190,8 +184,7 @@ def order_sql(orderby: str | None, entity_set: EntitySet) -> str:
             continue
         match = re.fullmatch(r"\s*(\w+)(?:\s+(asc|desc))?\s*", term)
         if match is None:
-            msg = f"Invalid $orderby term '{term.strip()}'"
-            raise bad_request(msg)
+            raise bad_request(f"Invalid $orderby term '{term.strip()}'")
         prop = property_named(match[1], entity_set)
         terms.append(f'"{prop.name}" {(match[2] or "asc").upper()}')
     terms.extend(f'"{prop.name}" ASC' for prop in entity_set.keys)
@@ -221,8 +214,7 @@ def _shape(
     navigations = entity_set.navigation_by_name
     for path in expands:
         if path[0] not in navigations:
-            msg = f"Invalid $expand: type '{entity_set.type_name}' has no navigation '{path[0]}'"
-            raise bad_request(msg)
+            raise bad_request(f"Invalid $expand: type '{entity_set.type_name}' has no navigation '{path[0]}'")
     if selects is None or any(path == ["*"] for path in selects):
         properties, wanted = entity_set.properties, set(navigations)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -40,6 +41,8 @@ _GROUPS: Final = {
 }
 _BATCH_MANAGED: Final = frozenset({"食品", "生鲜"})
 _CARTON: Final = "CAR"
+# The others are sold out and have no row.
+_SHARE_IN_STOCK: Final = 0.92
 _OPENING_ITEMS: Final = 250
 _OPENING_DAYS: Final = 7
 # Opening entries: 561 into unrestricted, 563 quality, 565 blocked stock; the even numbers take back.
@@ -54,7 +57,7 @@ def seed_books(connection: sqlite3.Connection, count: int, seed: int, moment: da
     connection.executemany("INSERT INTO storage_location VALUES (?, ?, ?, ?)", _LOCATIONS)
     lines: list[Line] = []
     for article in articles(count, seed):
-        rng = random.Random(f"{seed}/sap/{article.number}")  # noqa: S311 - reproducible demo data
+        rng = random.Random(f"{seed}/sap/{article.number}")
         _insert_product(connection, article, rng, moment)
         lines.extend(_opening_lines(article, rng))
     opened = moment - timedelta(days=_OPENING_DAYS)
@@ -63,7 +66,8 @@ def seed_books(connection: sqlite3.Connection, count: int, seed: int, moment: da
         chunk = lines[start : start + _OPENING_ITEMS]
         post(connection, header, chunk, opened + timedelta(seconds=start // _OPENING_ITEMS), allow_negative=True)
     connection.executemany(
-        "INSERT INTO setting VALUES (?, ?)", [("seed", str(seed)), ("articles", str(count))],
+        "INSERT INTO setting VALUES (?, ?)",
+        [("seed", str(seed)), ("articles", str(count))],
     )
 
 
@@ -71,85 +75,108 @@ def _insert_product(connection: sqlite3.Connection, article: Article, rng: rando
     group, english = _GROUPS[article.category]
     material = article.sap_material
     changed = moment - timedelta(days=rng.randint(8, 400), seconds=rng.randrange(86_400))
-    insert(connection, model.PRODUCT, {
-        "Product": material,
-        "ProductType": "HAWA",
-        "CreationDate": midnight_ms(changed - timedelta(days=30)),
-        "LastChangeDate": midnight_ms(changed),
-        "LastChangeDateTime": int(changed.timestamp()) * 1000,
-        "IsMarkedForDeletion": int(article.number % 400 == 0),
-        "ProductOldID": article.kingdee_material,
-        "ProductGroup": group,
-        "BaseUnit": article.unit,
-        "ProductStandardID": article.gtin,
-        "InternationalArticleNumberCat": "HE",
-        "IsBatchManagementRequired": int(article.category in _BATCH_MANAGED),
-    })
+    insert(
+        connection,
+        model.PRODUCT,
+        {
+            "Product": material,
+            "ProductType": "HAWA",
+            "CreationDate": midnight_ms(changed - timedelta(days=30)),
+            "LastChangeDate": midnight_ms(changed),
+            "LastChangeDateTime": int(changed.timestamp()) * 1000,
+            "IsMarkedForDeletion": int(article.number % 400 == 0),
+            "ProductOldID": article.kingdee_material,
+            "ProductGroup": group,
+            "BaseUnit": article.unit,
+            "Brand": f"B{zlib.crc32(article.brand.encode()) % 1000:03d}",
+            "ProductStandardID": article.gtin,
+            "InternationalArticleNumberCat": "HE",
+            "IsBatchManagementRequired": int(article.category in _BATCH_MANAGED),
+        },
+    )
     texts = {"ZH": article.name}
     # Not everything was translated: a reader must cope with a missing language.
     if article.number % 7:
         texts["EN"] = f"{english} {material}"
     for language, text in texts.items():
-        insert(connection, model.DESCRIPTION, {
-            "Product": material, "Language": language, "ProductDescription": text[:40],
-        })
+        insert(
+            connection,
+            model.DESCRIPTION,
+            {
+                "Product": material,
+                "Language": language,
+                "ProductDescription": text[:40],
+            },
+        )
     _insert_unit(connection, article, article.unit, 1, article.gtin)
     if article.carton_gtin is not None and article.carton_pieces is not None:
         _insert_unit(connection, article, _CARTON, article.carton_pieces, article.carton_gtin)
 
 
 def _insert_unit(connection: sqlite3.Connection, article: Article, unit: str, pieces: int, gtin: str) -> None:
-    insert(connection, model.UNIT, {
-        "Product": article.sap_material,
-        "AlternativeUnit": unit,
-        "QuantityNumerator": pieces * 1000,
-        "QuantityDenominator": 1000,
-        "GlobalTradeItemNumber": gtin,
-        "GlobalTradeItemNumberCategory": "HE",
-        "BaseUnit": article.unit,
-    })
-    insert(connection, model.EAN, {
-        "Product": article.sap_material,
-        "AlternativeUnit": unit,
-        "ConsecutiveNumber": "00001",
-        "ProductStandardID": gtin,
-        "InternationalArticleNumberCat": "HE",
-        "IsMainGlobalTradeItemNumber": 1,
-    })
+    insert(
+        connection,
+        model.UNIT,
+        {
+            "Product": article.sap_material,
+            "AlternativeUnit": unit,
+            "QuantityNumerator": pieces * 1000,
+            "QuantityDenominator": 1000,
+            "GlobalTradeItemNumber": gtin,
+            "GlobalTradeItemNumberCategory": "HE",
+            "BaseUnit": article.unit,
+        },
+    )
+    insert(
+        connection,
+        model.EAN,
+        {
+            "Product": article.sap_material,
+            "AlternativeUnit": unit,
+            "ConsecutiveNumber": "00001",
+            "ProductStandardID": gtin,
+            "InternationalArticleNumberCat": "HE",
+            "IsMainGlobalTradeItemNumber": 1,
+        },
+    )
 
 
 def _opening_lines(article: Article, rng: random.Random) -> Iterator[Line]:
+    """Yield one line per stock row that the article opens with."""
+
     def line(key: StockKey, low: int, high: int) -> Line:
         quantity = rng.randint(low, high) * 1000
         if article.unit == "KG":
             quantity += rng.choice((0, 120, 250, 375, 480, 905))
         return Line(key, quantity, _OPENING_TYPES.get(key.stock_type, "561"))
 
-    material = article.sap_material
-    sellable = StockKey(material, PLANT, SALES_LOCATION)
-    batch = ""
+    sellable = StockKey(article.sap_material, PLANT, SALES_LOCATION)
     if article.category in _BATCH_MANAGED:
         for index in range(rng.randint(2, 4)):
-            batch = f"{article.number:07d}{index + 1:03d}"
-            yield line(replace(sellable, batch=batch), 3, 40)
-    elif rng.random() > 0.08:  # noqa: PLR2004 - a share of the articles is sold out and has no row
+            sellable = replace(sellable, batch=f"{article.number:07d}{index + 1:03d}")
+            yield line(sellable, 3, 40)
+    elif rng.random() < _SHARE_IN_STOCK:
         yield line(sellable, 1, 120)
-    if rng.random() < 0.12:  # noqa: PLR2004 - the shares here and below only make the demo look alive
-        yield line(replace(sellable, location=RETURNS_LOCATION, batch=batch), 1, 6)
-    if rng.random() < 0.10:  # noqa: PLR2004
-        yield line(replace(sellable, location=RETURNS_LOCATION, batch=batch, stock_type=BLOCKED), 1, 4)
-    if rng.random() < 0.06:  # noqa: PLR2004
-        yield line(replace(sellable, batch=batch, stock_type=QUALITY), 1, 12)
-    yield from _special_lines(article, replace(sellable, batch=batch), line)
+    returned = replace(sellable, location=RETURNS_LOCATION)
+    for key, share, most in (
+        (returned, 0.12, 6),
+        (replace(returned, stock_type=BLOCKED), 0.10, 4),
+        (replace(sellable, stock_type=QUALITY), 0.06, 12),
+    ):
+        if rng.random() < share:
+            yield line(key, 1, most)
+    yield from _special_lines(article, sellable, line)
     if article.number % 50 == 0:
-        yield line(StockKey(material, FOREIGN_PLANT, _FOREIGN_LOCATION, batch), 5, 60)
-    if article.number % 333 == 0 and not batch:
+        yield line(replace(sellable, plant=FOREIGN_PLANT, location=_FOREIGN_LOCATION), 5, 60)
+    if article.number % 333 == 0:
         # Backdated postings leave real systems with negative rows, where the plant allows them.
-        yield Line(replace(sellable, location=RETURNS_LOCATION, stock_type="01"), -2000, "562")
+        yield Line(returned, -9000, "562")
 
 
 def _special_lines(
-    article: Article, sellable: StockKey, line: Callable[[StockKey, int, int], Line],
+    article: Article,
+    sellable: StockKey,
+    line: Callable[[StockKey, int, int], Line],
 ) -> Iterator[Line]:
     """Yield stock that stands in the plant and is not the retailer's to sell freely."""
     if article.number % 25 == 3:  # noqa: PLR2004 - a share

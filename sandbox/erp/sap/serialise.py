@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sandbox.erp.sap import model
 from sandbox.erp.sap.literals import decimal_text, time_text
-from sandbox.erp.sap.model import BOOLEAN, DATE_TIME, DATE_TIME_OFFSET, DECIMAL, STRING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,22 +39,30 @@ def write_value(prop: Property, stored: Any, dialect: Dialect) -> Any:  # noqa: 
     """Return the JSON value of a stored one."""
     if stored is None:
         return None
-    if prop.type == STRING:
-        if stored:
-            return stored
-        if dialect.numeric_zero and prop.numeric:
-            return "0"
-        return None if dialect.null_for_empty else ""
-    if prop.type == DECIMAL:
-        return _write_decimal(stored, dialect)
-    if prop.type == BOOLEAN:
-        return bool(stored)
-    if prop.type == DATE_TIME_OFFSET:
-        return f"/Date({stored}+0000)/"
-    if prop.type == DATE_TIME:
-        offset = dialect.date_offset
-        return f"/Date({stored})/" if offset is None else f"/Date({stored - offset * 60_000}{offset:+05d})/"
-    return time_text(stored)
+    match prop.type:
+        case model.STRING:
+            written: Any = stored or _empty_text(prop, dialect)
+        case model.DECIMAL:
+            written = _write_decimal(stored, dialect)
+        case model.BOOLEAN:
+            written = bool(stored)
+        case model.DATE_TIME:
+            written = _write_date(stored, dialect.date_offset)
+        case model.DATE_TIME_OFFSET:
+            written = f"/Date({stored}+0000)/"
+        case _:
+            written = time_text(stored)
+    return written
+
+
+def _empty_text(prop: Property, dialect: Dialect) -> str | None:
+    if dialect.numeric_zero and prop.numeric:
+        return "0"
+    return None if dialect.null_for_empty else ""
+
+
+def _write_date(stored: int, offset: int | None) -> str:
+    return f"/Date({stored})/" if offset is None else f"/Date({stored - offset * 60_000}{offset:+05d})/"
 
 
 def _write_decimal(stored: int, dialect: Dialect) -> str | int | float:

@@ -15,10 +15,9 @@ from sandbox.erp.sap.errors import BAD_REQUEST
 from sandbox.erp.sap.literals import decimal_text, thousandths
 from sandbox.erp.sap.movements import (
     MOVEMENT_TYPES,
-    UNRESTRICTED,
     Header,
     Movement,
-    PostingRefused,
+    PostingError,
     lines_of,
     next_value,
     post,
@@ -90,7 +89,7 @@ class World:
         document's header.
 
         Raises:
-            PostingRefused: the movement is impossible.
+            PostingError: the movement is impossible.
         """
         with self.store.transaction() as connection:
             return self._move(connection, order)
@@ -101,12 +100,17 @@ class World:
         if kind == "count":
             return self._count(connection, order, quantity)
         if kind not in _KINDS:
-            raise PostingRefused(BAD_REQUEST, f"Unknown kind of movement '{kind}'")
+            raise PostingError(BAD_REQUEST, f"Unknown kind of movement '{kind}'")
         movement_type, code = _KINDS[kind]
         return self._post_one(connection, order, movement_type, code, quantity)
 
     def _post_one(
-        self, connection: sqlite3.Connection, order: Mapping[str, Any], movement_type: str, code: str, quantity: int,
+        self,
+        connection: sqlite3.Connection,
+        order: Mapping[str, Any],
+        movement_type: str,
+        code: str,
+        quantity: int,
     ) -> Posted:
         negative = bool(order.get("allow_negative"))
         movement = Movement(
@@ -124,7 +128,12 @@ class World:
         return self._document(connection, header, lines, allow_negative=negative)
 
     def _document(
-        self, connection: sqlite3.Connection, header: Header, lines: list[Any], *, allow_negative: bool = False,
+        self,
+        connection: sqlite3.Connection,
+        header: Header,
+        lines: list[Any],
+        *,
+        allow_negative: bool = False,
     ) -> Posted:
         moment = datetime.now(SERVER_ZONE) - timedelta(seconds=self._entry_lag())
         year, number = post(connection, header, lines, moment, allow_negative=allow_negative)
@@ -137,7 +146,8 @@ class World:
             f' AND "StorageLocation" = ? AND {_SELLABLE}'
         )
         place = [
-            str(order.get("material", "")), str(order.get("plant") or PLANT),
+            str(order.get("material", "")),
+            str(order.get("plant") or PLANT),
             str(order.get("storage_location") or SALES_LOCATION),
         ]
         if order.get("batch"):
@@ -152,14 +162,14 @@ class World:
         """Post a document that came in through the API.
 
         Raises:
-            PostingRefused: a movement type does not fit the code, or a movement is impossible.
+            PostingError: a movement type does not fit the code, or a movement is impossible.
         """
         with self.store.transaction() as connection:
             lines = []
             for movement in movements:
                 known = MOVEMENT_TYPES.get(movement.movement_type)
                 if known is None or header.code not in known.goods_movement_codes:
-                    raise PostingRefused(
+                    raise PostingError(
                         "M7/120",
                         f"Movement type {movement.movement_type} is not allowed for code {header.code}",
                         f"移动类型 {movement.movement_type} 不允许用于代码 {header.code}",
@@ -180,13 +190,14 @@ class World:
         """Post the reversal (冲销) of a document, or of one item of it.
 
         Raises:
-            PostingRefused: there is no such document, it was cancelled before, or its stock is gone.
+            PostingError: there is no such document, it was cancelled before, or its stock is gone.
         """
         with self.store.transaction() as connection:
             lines = reversal_lines(connection, year, number, item)
             row = connection.execute(
                 'SELECT "ReferenceDocument", "GoodsMovementCode" FROM document_header'
-                ' WHERE "MaterialDocumentYear" = ? AND "MaterialDocument" = ?', (year, number),
+                ' WHERE "MaterialDocumentYear" = ? AND "MaterialDocument" = ?',
+                (year, number),
             ).fetchone()
             header = Header(code=row[1], reference=row[0], user=user, posting_date=posting_date)
             return self._document(connection, header, lines, allow_negative=allow_negative)
@@ -197,7 +208,7 @@ class World:
         while len(documents) < count:
             with self.store.transaction() as connection:
                 turn = next_value(connection, "random_move")
-                rng = random.Random(f"{self._seed}/moves/{turn}")  # noqa: S311 - reproducible demo data
+                rng = random.Random(f"{self._seed}/moves/{turn}")
                 posted = self._move(connection, self._random_order(connection, rng))
             if posted.number is not None:
                 documents.append(posted)
@@ -222,10 +233,13 @@ class World:
         row = self.store.rows(
             'SELECT "Material", "Plant", "StorageLocation", "Batch", "MatlWrhsStkQtyInMatlBaseUnit" AS quantity'
             f' FROM stock WHERE "Plant" = ? AND {_SELLABLE} AND quantity > 0'
-            ' ORDER BY "Material", "Plant", "StorageLocation", "Batch" LIMIT 1', (PLANT,),
+            ' ORDER BY "Material", "Plant", "StorageLocation", "Batch" LIMIT 1',
+            (PLANT,),
         )[0]
         order = {
-            "material": row["Material"], "plant": row["Plant"], "storage_location": row["StorageLocation"],
+            "material": row["Material"],
+            "plant": row["Plant"],
+            "storage_location": row["StorageLocation"],
             "batch": row["Batch"],
         }
         if change == "appear":
@@ -250,7 +264,7 @@ class World:
         rows = self.store.rows(
             'SELECT "Plant" || \'/\' || "StorageLocation" AS location, "Material" AS item,'
             f' SUM("MatlWrhsStkQtyInMatlBaseUnit") AS quantity FROM stock WHERE {_SELLABLE}'
-            ' GROUP BY location, item ORDER BY location, item',
+            " GROUP BY location, item ORDER BY location, item",
         )
         sums: dict[str, int] = {}
         for row in rows:
@@ -285,7 +299,7 @@ def read_quantity(given: object) -> int:
     """Return a quantity given as text or whole number in thousandths.
 
     Raises:
-        PostingRefused: it is no such number.
+        PostingError: it is no such number.
     """
     try:
         value = Decimal(given) if isinstance(given, (str, int)) else None
@@ -293,19 +307,20 @@ def read_quantity(given: object) -> int:
         value = None
     scaled = thousandths(value) if value is not None and value.is_finite() else None
     if scaled is None or scaled < 0:
-        raise PostingRefused(BAD_REQUEST, f"'{given}' is not a quantity with at most three decimals")
+        raise PostingError(BAD_REQUEST, f"'{given}' is not a quantity with at most three decimals")
     return scaled
 
 
 def _random_row(connection: sqlite3.Connection, rng: random.Random) -> tuple[str, str, int]:
-    where = f'"Plant" = ? AND "StorageLocation" = ? AND {_SELLABLE}'
-    place = (PLANT, SALES_LOCATION)
-    rows = connection.execute(f'SELECT COUNT(DISTINCT "Material") FROM stock WHERE {where}', place).fetchone()[0]
-    row = connection.execute(
-        f'SELECT "Material", "MaterialBaseUnit", SUM("MatlWrhsStkQtyInMatlBaseUnit") FROM stock WHERE {where}'
-        ' GROUP BY "Material" ORDER BY "Material" LIMIT 1 OFFSET ?', (*place, rng.randrange(rows)),
+    """Choose an article; return it with its unit and what can be sold of it in the sales location."""
+    count = connection.execute("SELECT COUNT(*) FROM product").fetchone()[0]
+    product = connection.execute(
+        'SELECT "Product", "BaseUnit" FROM product ORDER BY "Product" LIMIT 1 OFFSET ?',
+        (rng.randrange(count),),
     ).fetchone()
-    return str(row[0]), str(row[1]), int(row[2])
-
-
-__all__ = ["SERVER_ZONE", "UNRESTRICTED", "Posted", "World", "read_quantity"]
+    available = connection.execute(
+        'SELECT SUM("MatlWrhsStkQtyInMatlBaseUnit") FROM stock'
+        f' WHERE "Material" = ? AND "Plant" = ? AND "StorageLocation" = ? AND {_SELLABLE}',
+        (product[0], PLANT, SALES_LOCATION),
+    ).fetchone()[0]
+    return str(product[0]), str(product[1]), int(available or 0)

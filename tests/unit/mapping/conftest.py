@@ -47,20 +47,6 @@ examples:
     error: missing_field
 """
 
-RAW: dict[str, Any] = {
-    "FID": 1001,
-    "FMaterialId.FNumber": "ab-1",
-    "FAuxPropId.FF100001.FNumber": "RED",
-    "FStockId.FNumber": "CK001",
-    "FBaseQty": "3.0",
-    "FBaseUnitId.FNumber": "Pcs",
-    "FLot.FNumber": "L1",
-    "FExpiryDate": "2027-01-01T00:00:00",
-    "FUpdateTime": "2026-11-22T10:11:12.123",
-    "FStockStatusId.FNumber": "KCZT01_SYS",
-    "FForbidStatus": "A",
-}
-
 
 @pytest.fixture(scope="session")
 def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
@@ -72,6 +58,12 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
         return load_mapping(path, records)
 
     return write_and_load
+
+
+@pytest.fixture(scope="session")
+def stock_text() -> str:
+    """Return the text of a whole mapping file."""
+    return STOCK
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,147 @@
+"""Child processes on one machine: started with a log file each, watched, and stopped with all that they started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_STOP_SECONDS = 8.0
+
+
+class StartError(RuntimeError):
+    """Raised when a process did not come up; names its log file."""
+
+
+def free_port(preferred: int) -> int:
+    """Return `preferred` if nobody listens there on loopback, else a free port."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StartError("no free port on 127.0.0.1")
+
+
+def answers(url: str, *, timeout: float = 2.0) -> bool:
+    """Tell whether an HTTP GET of a local URL is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 - our own loopback URLs
+            return bool(response.status < 300)  # noqa: PLR2004 - HTTP success
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@dataclass
+class Child:
+    """One process of ours. `arguments` follow the Python interpreter of this environment."""
+
+    name: str
+    arguments: Sequence[str]
+    log_file: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+
+    def start(self) -> None:
+        """Start it in a session of its own, so that Ctrl-C in the terminal reaches the supervisor alone."""
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own modules
+                [sys.executable, *self.arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
+        """Wait until `ready` says so.
+
+        Raises:
+            StartError: the process ended or the time is over.
+        """
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if not self.alive:
+                raise StartError(f"{self.name} ended while starting; see {self.log_file}")
+            if time.monotonic() > deadline:
+                raise StartError(f"{self.name} was not ready after {seconds:.0f} s; see {self.log_file}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Ask it and all its descendants to end, and end those that do not."""
+        if self.process is None:
+            return
+        family = list(_family(self.process.pid))
+        for process in family:
+            _signal(process, signal.SIGTERM)
+        _, stubborn = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        for process in stubborn:
+            _signal(process, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+
+def _family(pid: int) -> Iterator[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        yield parent
+        yield from parent.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+class Supervisor:
+    """Starts children, restarts those that die, and stops all of them, last started first."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+
+    def add(self, child: Child) -> Child:
+        """Start a child and keep it."""
+        child.start()
+        self.children.append(child)
+        return child
+
+    def restart_dead(self) -> list[str]:
+        """Start again what has ended; returns the names."""
+        dead = [child for child in self.children if not child.alive]
+        for child in dead:
+            child.restarts += 1
+            child.start()
+        return [child.name for child in dead]
+
+    def stop(self) -> None:
+        """Stop all children."""
+        while self.children:
+            self.children.pop().stop()

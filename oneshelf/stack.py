@@ -1,0 +1,137 @@
+"""All of Oneshelf on one machine: database, Prefect server and worker, deployments, adapter. Step by step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flows.runtime import Runtime, database_url
+from hub.db.migrate import upgrade
+from hub.db.session import Database
+from hub.locations import load_locations
+from hub.settings import PROJECT_ROOT, Settings
+from hub.telemetry import configure_logging
+from oneshelf.processes import Child, StartError, Supervisor, answers, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POOL = "oneshelf"
+_PREFECT_PORT = 4200
+_START_SECONDS = 90.0
+
+
+class Stack:
+    """The processes of one machine, and where they are reached.
+
+    Each `start_*` method is one step; the caller shows them. Everything started here is stopped by `stop`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.supervisor = Supervisor()
+        self.environment: dict[str, str] = {}
+        self.prefect_url = ""
+        self.adapter_url = ""
+        self.logs: Path = settings.state_dir / "logs"
+
+    def child(self, name: str, *arguments: str) -> Child:
+        """Start a process of this environment under supervision."""
+        return self.supervisor.add(Child(name, arguments, self.logs / f"{name}.log", dict(self.environment)))
+
+    def start_prefect_server(self) -> Child | None:
+        """Start Prefect's server, unless PREFECT_API_URL names one. Call `wait_prefect_server` before using it."""
+        if given := os.environ.get("PREFECT_API_URL"):
+            self.prefect_url = given.removesuffix("/").removesuffix("/api")
+            self.environment["PREFECT_API_URL"] = given
+            return None
+        port = free_port(_PREFECT_PORT)
+        self.prefect_url = f"http://127.0.0.1:{port}"
+        self.environment |= {
+            "PREFECT_HOME": str(self.settings.state_dir / "prefect"),
+            "PREFECT_API_URL": f"{self.prefect_url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_UI_API_URL": f"{self.prefect_url}/api",
+            "DO_NOT_TRACK": "1",
+            "NO_COLOR": "1",
+        }
+        return self.child(
+            "prefect-server", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)
+        )
+
+    def wait_prefect_server(self, server: Child | None) -> None:
+        """Wait until Prefect's server answers."""
+        if server is not None:
+            server.wait_until(lambda: answers(f"{self.prefect_url}/api/health"), seconds=_START_SECONDS)
+
+    def deploy(self) -> None:
+        """Create the work pool and every deployment of prefect.yaml.
+
+        Raises:
+            StartError: Prefect refused; its words are in the log.
+        """
+        self._prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+        self._prefect("--no-prompt", "deploy", "--all")
+
+    def _prefect(self, *arguments: str) -> None:
+        log_file = self.logs / "prefect-deploy.log"
+        with log_file.open("ab") as log:
+            done = subprocess.run(  # noqa: S603 - our own command
+                [sys.executable, "-m", "prefect", *arguments],
+                cwd=PROJECT_ROOT,
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        if done.returncode:
+            raise StartError(f"prefect {arguments[0]} failed; see {log_file}")
+
+    def start_worker(self) -> None:
+        """Start the worker that runs the flows."""
+        self.child("prefect-worker", "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process")
+
+    def start_adapter(self) -> Child:
+        """Start the storefront adapter on the configured port, or a free one."""
+        host, port = self.settings.adapter.host, free_port(self.settings.adapter.port)
+        self.adapter_url = f"http://{host}:{port}"
+        self.environment["ONESHELF_ADAPTER__PUBLIC_URL"] = self.adapter_url
+        factory = ("oneshelf.asgi:create_app", "--factory", "--host", host, "--port", str(port), "--no-access-log")
+        return self.child("storefront-adapter", "-m", "uvicorn", *factory)
+
+    def wait_adapter(self, adapter: Child) -> None:
+        """Wait until the adapter lives."""
+        adapter.wait_until(lambda: answers(f"{self.adapter_url}/livez"), seconds=_START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop all processes."""
+        self.supervisor.stop()
+
+
+@contextmanager
+def open_stack(settings: Settings) -> Iterator[tuple[Stack, Runtime]]:
+    """Open the database (starting the embedded one if no URL is set), migrate it, and yield the stack around it.
+
+    The children get the database by URL: this process alone starts and stops the embedded server.
+    """
+    configure_logging(level="WARNING", as_json=settings.log.as_json)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    locations = load_locations(settings.config_dir / "locations.yaml", list(settings.sources))
+    with database_url(settings) as url:
+        database = Database(url, pool_size=2)
+        stack = Stack(settings)
+        stack.environment["ONESHELF_DATABASE__URL"] = url
+        try:
+            upgrade(database)
+            runtime = Runtime(settings, database, tuple(locations))
+            runtime.declare()
+            yield stack, runtime
+        finally:
+            stack.stop()
+            database.close()

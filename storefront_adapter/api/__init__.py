@@ -1,0 +1,1 @@
+"""The machine interface: what shops, monitors and pushing systems call."""

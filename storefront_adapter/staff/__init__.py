@@ -1,0 +1,1 @@
+"""The staff page: server-rendered, for a PDA, a phone or a till."""

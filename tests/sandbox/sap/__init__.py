@@ -1,0 +1,1 @@
+"""Tests of the SAP sandbox over real sockets."""
