@@ -157,7 +157,7 @@ class HttpClient:
         started = time.monotonic()
         status: int | str = "failed"
         try:
-            response = self.session.send(prepared, timeout=self._timeout, **environment)
+            response = self.session.send(prepared, timeout=self._timeout, allow_redirects=False, **environment)
             status = response.status_code
         except requests.RequestException as error:
             # A connection that was never made can't have done anything; everything later may have.
@@ -182,6 +182,9 @@ class HttpClient:
             "operation": operation,
             "http_status": response.status_code,
         }
+        if response.is_redirect:
+            # Never followed: it would carry credentials or a signature to wherever the answer says.
+            raise Unavailable("redirected elsewhere; is the address in the settings the final one?", **facts)
         if response.status_code == _TOO_MANY_REQUESTS:
             raise RateLimited("asked to slow down", retry_after=retry_after_seconds(response), **facts)
         if response.status_code in _GATEWAY_FAILURES:

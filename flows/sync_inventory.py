@@ -39,7 +39,7 @@ async def _is_retryable(task_: Task[..., Any], run: Any, state: State[Any]) -> b
     return False
 
 
-@task(task_run_name="articles of {source}", retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=_is_retryable)
+@task(task_run_name="articles of {source}", retries=8, retry_delay_seconds=10, retry_condition_fn=_is_retryable)
 async def read_items(runtime: Runtime, source: str) -> ItemReport:
     """Read the source's articles and link them."""
     return await asyncio.to_thread(sync_items, runtime.database, runtime.connector(source), runtime.settings)

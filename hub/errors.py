@@ -99,6 +99,10 @@ class Unavailable(Retryable):
     """Raised when the system can't be reached, is down, or answers with something that is not its protocol."""
 
 
+class DependencyMissing(Retryable):
+    """Raised when something else must be read first: it will be, so repeat later."""
+
+
 class Locked(Retryable):
     """Raised when another user holds the record: repeat later."""
 

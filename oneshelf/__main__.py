@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from oneshelf.cli import app
+from oneshelf.cli import main
 
-app()
+main()

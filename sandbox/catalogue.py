@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 
@@ -78,40 +78,48 @@ def _gtin13(article: int, prefix: str) -> str:
 def articles(count: int = DEMO_ARTICLES, seed: int = DEMO_SEED) -> tuple[Article, ...]:
     """Return the first `count` articles of the catalogue; the same arguments always give the same articles."""
     variants = itertools.chain.from_iterable(_style(style, seed) for style in itertools.count(1))
-    return tuple(
-        Article(
-            number=number,
-            gtin=_gtin13(number, "6901234"),
-            carton_gtin=_gtin13(number, "6907654") if pieces else None,
-            carton_pieces=pieces,
-            sap_material=f"{100000 + number}",
-            **variant,
-        )
-        for number, (variant, pieces) in enumerate(itertools.islice(variants, count), start=1)
+    numbered = enumerate(itertools.islice(variants, count), start=1)
+    return tuple(_number(number, variant) for number, variant in numbered)
+
+
+def _number(number: int, variant: Article) -> Article:
+    return replace(
+        variant,
+        number=number,
+        gtin=_gtin13(number, "6901234"),
+        carton_gtin=_gtin13(number, "6907654") if variant.carton_pieces else None,
+        sap_material=f"{100000 + number}",
     )
 
 
-def _style(style: int, seed: int) -> list[tuple[dict[str, object], int | None]]:
-    """Return one style's variants (without the numbers that count through the catalogue) and their carton size."""
+def _style(style: int, seed: int) -> list[Article]:
+    """Return one style's variants, without the numbers that count through the catalogue."""
     rng = random.Random(f"{seed}/{style}")
-    category, unit, goods, (low, high) = rng.choice(_LINES)
+    line, (category, unit, goods, (low, high)) = rng.choice(list(enumerate(_LINES, start=1)))
     brand = rng.choice(_BRANDS)
     style_name = f"{brand}{rng.choice(goods)} {rng.choice(_MODIFIERS)} {style:04d}"
-    common = {
-        "style_name": style_name,
-        "category": category,
-        "brand": brand,
-        "unit": unit,
-        "list_price": Decimal(rng.randint(low, high)) - Decimal("0.10"),
-        "kingdee_material": f"{_LINES.index((category, unit, goods, (low, high))) + 1:02d}.{style:05d}",
-    }
+    plain = Article(
+        number=0,
+        gtin="",
+        name=style_name,
+        style_name=style_name,
+        category=category,
+        brand=brand,
+        unit=unit,
+        list_price=Decimal(rng.randint(low, high)) - Decimal("0.10"),
+        sap_material="",
+        kingdee_material=f"{line:02d}.{style:05d}",
+        colour=None,
+        size=None,
+        carton_gtin=None,
+        carton_pieces=None,
+    )
     if category not in {"服装", "鞋靴"}:
-        pieces = rng.choice((None, 6, 12, 24)) if unit == "EA" else None
-        return [({**common, "name": style_name, "colour": None, "size": None}, pieces)]
+        return [replace(plain, carton_pieces=rng.choice((None, 6, 12, 24)) if unit == "EA" else None)]
     colours = rng.sample(sorted(COLOURS), rng.randint(1, 3))
     sizes = sorted(CLOTHES_SIZES if category == "服装" else SHOE_SIZES)
     return [
-        ({**common, "name": f"{style_name} {COLOURS[colour]} {SIZES[size]}", "colour": colour, "size": size}, None)
+        replace(plain, name=f"{style_name} {COLOURS[colour]} {SIZES[size]}", colour=colour, size=size)
         for colour in colours
         for size in sizes
     ]

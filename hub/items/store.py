@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import structlog
 
-from hub.errors import ConfigError, Truncated
+from hub.errors import ConfigError, DependencyMissing, Truncated
 from hub.items.identity import Item, ItemMatcher, SourceRules
 from hub.sync.feed import database_time, note_items_read
 from hub.sync.quarantine import quarantine, resolve_not_seen
@@ -48,11 +48,13 @@ def sync_items(database: Database, connector: ErpConnector, settings: Settings) 
 
     Raises:
         RemoteError: the ERP could not be read in full; nothing was changed.
+        DependencyMissing: a source that gives SKUs before this one has not been read yet.
         ConfigError: the cross-reference file is wrong.
     """
     rules = source_rules(settings, connector.source)
     cross_reference = load_cross_reference(settings.items.cross_reference) if settings.items.cross_reference else {}
     with database.driver() as connection:
+        _wait_for_masters(connection, settings, connector.source)
         began_at = database_time(connection)
         records, rejections = _read_all(connector)
         with connection.transaction():
@@ -71,6 +73,18 @@ def sync_items(database: Database, connector: ErpConnector, settings: Settings) 
     )
     structlog.get_logger().info("items_synced", **{key: getattr(report, key) for key in report.__slots__})
     return report
+
+
+def _wait_for_masters(connection: psycopg.Connection, settings: Settings, source: str) -> None:
+    """Refuse to name new items before the sources that name them first: else the SKU would depend on who was faster."""
+    order = [name for name in settings.items.sku_from if name in settings.enabled_sources()]
+    before = order[: order.index(source)] if source in order else order
+    unread = connection.execute(
+        "SELECT source FROM feed WHERE source = ANY(%s) AND items_read_at IS NULL ORDER BY source", (before,)
+    ).fetchall()
+    if unread:
+        names = ", ".join(str(name) for (name,) in unread)
+        raise DependencyMissing(f"the articles of {names} must be read first", system=source, operation="get_items")
 
 
 def source_rules(settings: Settings, source: str) -> SourceRules:

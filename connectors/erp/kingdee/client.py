@@ -118,8 +118,6 @@ class KingdeeClient:
         )
         # Sessions are kept here, not in a jar that takes any cookie; see the module's text.
         self._http.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # A redirect would carry signed headers to another address.
-        self._http.session.max_redirects = 0
         xor_key = settings.secret_xor_key
         self._identity = Identity(
             acct_id=settings.acct_id,

@@ -109,7 +109,7 @@ def fold(value: Any) -> str:  # noqa: ANN401
 
 
 def _checked(field: str) -> str:
-    if not FIELD_NAME.match(field):
+    if not FIELD_NAME.fullmatch(field):
         message = f"not a field name: {field!r}"
         raise ValueError(message)
     return field

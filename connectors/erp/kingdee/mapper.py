@@ -195,7 +195,7 @@ class KingdeeMapper:
             reason=error.reason,
             detail=error.message,
             raw=dict(raw),
-            item=mapping.field(raw, "item") or None,
+            item=None if error.field == "item" else mapping.field(raw, "item") or None,
             location=self._spelled(location) if location else None,
         )
 

@@ -30,7 +30,7 @@ _LOCATIONS: Final = (
     (PLANT, RETURNS_LOCATION, "华东配送中心", "退货仓"),
     (FOREIGN_PLANT, _FOREIGN_LOCATION, "海外工厂", "成品仓"),
 )
-_GROUPS: Final = {
+GROUPS: Final = {
     "服装": ("L001", "Apparel"),
     "鞋靴": ("L002", "Footwear"),
     "食品": ("L003", "Food"),
@@ -72,7 +72,7 @@ def seed_books(connection: sqlite3.Connection, count: int, seed: int, moment: da
 
 
 def _insert_product(connection: sqlite3.Connection, article: Article, rng: random.Random, moment: datetime) -> None:
-    group, english = _GROUPS[article.category]
+    group, english = GROUPS[article.category]
     material = article.sap_material
     changed = moment - timedelta(days=rng.randint(8, 400), seconds=rng.randrange(86_400))
     insert(

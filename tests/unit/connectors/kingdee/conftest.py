@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 import responses
 
 from connectors.erp.kingdee import KingdeeConnector, KingdeeSettings
@@ -15,6 +14,8 @@ from connectors.http import HttpClient, RequestBudget, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import requests
 
 MAPPINGS = Path(__file__).parents[4] / "mappings" / "erp" / "kingdee"
 SERVER = "https://erp.example.com/k3cloud/"

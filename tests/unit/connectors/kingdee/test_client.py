@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+import responses
 from pydantic import ValidationError
 
 from connectors.erp.kingdee.answers import SessionLost
@@ -21,7 +22,7 @@ from hub.errors import (
     RemoteError,
     Unavailable,
 )
-from tests.unit.connectors.kingdee.conftest import APP_ID, SECRET, Server, failure, make_client, make_settings
+from tests.unit.connectors.kingdee.conftest import APP_ID, SECRET, SERVICE, Server, failure, make_client, make_settings
 
 QUESTION = Query("STK_Inventory", ("FID", "FBaseQty"), "FID ASC", "FStockId.FNumber = 'CK001'", 2000)
 LOST = failure("会话信息已丢失，请重新登录", 1)
@@ -195,6 +196,16 @@ def test_secrets_are_in_no_error_and_no_repr(server: Server) -> None:
     assert APP_ID not in str(caught.value)
 
 
+def test_a_redirect_is_not_followed_with_signed_headers() -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocks:
+        elsewhere = mocks.add("GET", "https://elsewhere.example.com/", body="[]")
+        url = f"{SERVICE}DynamicFormService.BillQuery.common.kdsvc"
+        mocks.add("POST", url, status=302, headers={"Location": "https://elsewhere.example.com/"})
+        with pytest.raises(Unavailable):
+            make_client().query(QUESTION)
+        assert elsewhere.call_count == 0
+
+
 # --- login_by_sign
 
 
@@ -264,10 +275,20 @@ def test_a_session_id_may_come_as_a_cookie_alone(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("number", "meaning"),
-    [(0, "user or secret"), (-1, "failed"), ("-2", "policy"), (-4, "warning"), (-6, "bound"), (-7, "activated"), (99, "failed")],
+    [
+        (0, "user or secret"),
+        (-1, "failed"),
+        ("-2", "policy"),
+        (-4, "warning"),
+        (-6, "bound"),
+        (-7, "activated"),
+        (99, "failed"),
+    ],
 )
 def test_a_refused_login_says_why(server: Server, number: Any, meaning: str) -> None:
-    server.answers({"LoginResultType": number, "Message": "用户名或密码错误", "KDSVCSessionId": ""}, service="LoginBySign")
+    server.answers(
+        {"LoginResultType": number, "Message": "用户名或密码错误", "KDSVCSessionId": ""}, service="LoginBySign"
+    )
     with pytest.raises(AuthFailed, match=meaning) as caught:
         login_client().login()
     assert "用户名或密码错误" in str(caught.value)

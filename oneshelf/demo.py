@@ -1,0 +1,211 @@
+"""The demo: two ERPs' stand-ins, the whole of Oneshelf in front of them, and the proof that the numbers agree."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+import urllib.error
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from hub.access import create_key, load_roles
+from hub.settings import load_settings
+from oneshelf.demo_check import (
+    DemoRules,
+    Totals,
+    differences,
+    fetch_json,
+    kingdee_totals,
+    sap_totals,
+    storefront_totals,
+)
+from oneshelf.processes import StartError, answers, free_port
+from oneshelf.sandboxes import PORTS, connection_environment
+from oneshelf.stack import open_stack
+from oneshelf.up import Steps, first_sync, keep_up, naming_order, start_services, stop_signals
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from flows.runtime import Runtime
+    from oneshelf.processes import Child
+    from oneshelf.stack import Stack
+
+_STATE = "demo"
+_START_SECONDS = 60.0
+_CATCH_UP_SECONDS = 30.0
+_MOVES_IN_CHECK = 25
+_IDLE_MOVE_SECONDS = 4.0
+_READERS = {"sap": sap_totals, "kingdee": kingdee_totals}
+
+
+@dataclass
+class Demo:
+    """A running demo: its processes, the sandboxes' addresses, and a key of the storefront's."""
+
+    stack: Stack
+    sandboxes: dict[str, str]
+    rules: DemoRules
+    api_key: str = ""
+
+    def expected(self) -> Totals:
+        """Ask the ERPs themselves."""
+        found: Totals = {}
+        for name, url in self.sandboxes.items():
+            found |= _READERS[name](url, self.rules)
+        return found
+
+    def found(self) -> Totals:
+        """Ask the storefront."""
+        return storefront_totals(self.stack.adapter_url, self.api_key)
+
+
+def run_demo(console: Console, *, once: bool, reset: bool, articles: int) -> int:
+    """Run the demo; with `once` check the result and return 0 or 1, else stay until Ctrl-C."""
+    state_dir = load_settings().state_dir / _STATE
+    if reset:
+        shutil.rmtree(state_dir, ignore_errors=True)
+    urls = {name: f"http://127.0.0.1:{free_port(port)}" for name, port in PORTS.items()}
+    environment = {
+        "ONESHELF_STATE_DIR": str(state_dir),
+        "ONESHELF_ADAPTER__STAFF_OPEN": "true",
+        **connection_environment(urls),
+    }
+    os.environ |= environment
+    settings = load_settings()
+    started = time.monotonic()
+    with stop_signals() as stop:
+        try:
+            with open_stack(settings) as (stack, runtime):
+                demo = Demo(stack, urls, _rules(runtime, articles))
+                _start(console, demo, runtime, articles)
+                console.print(f"\nready after {time.monotonic() - started:.0f} s", highlight=False)
+                agreed = _check(console, demo, stop) if once else True
+                _show(console, demo)
+                if once:
+                    return 0 if agreed else 1
+                console.print("The shops sell a little all the time. Ctrl-C stops everything.", highlight=False)
+                keep_up(stack, console, stop, idle=_mover(demo))
+                console.print("stopping …", highlight=False)
+        except StartError as error:
+            console.print(f"[red]{error}[/]", highlight=False)
+            return 1
+    return 0
+
+
+def _rules(runtime: Runtime, articles: int) -> DemoRules:
+    places = {location.erp_codes[location.stock_from]: location.code for location in runtime.locations}
+    return DemoRules(places, runtime.settings.stock.expiring_days, articles)
+
+
+def _start(console: Console, demo: Demo, runtime: Runtime, articles: int) -> None:
+    stack = demo.stack
+    steps = Steps(console, 8 + len(demo.sandboxes))
+    with steps.shown():
+        steps.run("PostgreSQL, embedded", runtime.database.ping)
+        children = {name: _start_sandbox(stack, name, url, articles) for name, url in demo.sandboxes.items()}
+        steps.run("sandboxes of SAP and Kingdee", lambda: _wait_for_sandboxes(demo, children))
+        start_services(stack, steps)
+        demo.api_key = _create_key(runtime, stack)
+        first_sync(steps, naming_order(stack.settings))
+        steps.run("changes are followed", lambda: _wait_until_fresh(demo))
+
+
+def _start_sandbox(stack: Stack, name: str, url: str, articles: int) -> Child:
+    database = stack.settings.state_dir / "sandbox" / f"{name}.db"
+    options = ("--port", url.rpartition(":")[2], "--articles", str(articles), "--database", str(database))
+    return stack.child(f"sandbox-{name}", "-m", "oneshelf", "sandbox", name, *options)
+
+
+def _wait_for_sandboxes(demo: Demo, children: dict[str, Child]) -> None:
+    for name, child in children.items():
+        child.wait_until(lambda name=name: answers(f"{demo.sandboxes[name]}/__world/info"), seconds=_START_SECONDS)
+
+
+def _create_key(runtime: Runtime, stack: Stack) -> str:
+    roles = load_roles(stack.settings.config_dir / "roles.yaml")
+    with runtime.database.driver() as connection:
+        return create_key(connection, "demo", "storefront", roles)
+
+
+def _wait_until_fresh(demo: Demo) -> None:
+    """Wait until the live loop has looked at every source."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if not fetch_json(f"{demo.stack.adapter_url}/readyz").get("warnings"):
+                return
+        except urllib.error.URLError:
+            pass
+        time.sleep(0.5)
+    raise StartError("a source is still stale; see the live run in the Prefect UI")
+
+
+def _check(console: Console, demo: Demo, stop: threading.Event) -> bool:
+    """Move goods in both ERPs, then compare storefront and ERPs until they agree or the time is over."""
+    for url in demo.sandboxes.values():
+        fetch_json(f"{url}/__world/moves", body={"count": _MOVES_IN_CHECK})
+    started = time.monotonic()
+    expected = demo.expected()
+    while True:
+        differing = differences(expected, demo.found())
+        waited = time.monotonic() - started
+        if not differing or waited > _CATCH_UP_SECONDS or stop.is_set():
+            break
+        time.sleep(0.5)
+    if differing:
+        for place, sku, wanted, got in differing[:20]:
+            console.print(f"[red]{place} {sku}: the ERP says {wanted}, the storefront {got}[/]", highlight=False)
+        console.print(
+            f"[red]{len(differing)} of {len(expected)} levels differ after {waited:.0f} s[/]", highlight=False
+        )
+        return False
+    moves = f"{_MOVES_IN_CHECK * len(demo.sandboxes)} goods movements"
+    console.print(
+        f"[green]{len(expected)} levels agree with the ERPs' own books, {waited:.1f} s after {moves}[/]",
+        highlight=False,
+    )
+    return True
+
+
+def _show(console: Console, demo: Demo) -> None:
+    found = demo.found()
+    table = Table("place", "SKUs in stock", "on hand", box=None, pad_edge=False)
+    for place in demo.rules.places.values():
+        quantities = [quantity for (where, _), quantity in found.items() if where == place]
+        table.add_row(place, str(len(quantities)), f"{sum(quantities, Decimal(0)):,f}")
+    console.print(table)
+    url = demo.stack.adapter_url
+    console.print(
+        f"\n  staff page   {url}/staff"
+        f"\n  API docs     {url}/docs"
+        f"\n  Prefect UI   {demo.stack.prefect_url}"
+        + "".join(f"\n  {name:<12} {address}" for name, address in demo.sandboxes.items())
+        + f"\n  API key      {demo.api_key}   (role storefront, this demo only)\n",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _mover(demo: Demo) -> Callable[[], None]:
+    """Return what moves a little stock now and then, so that the numbers live."""
+    due = [time.monotonic()]
+
+    def move() -> None:
+        if time.monotonic() < due[0]:
+            return
+        due[0] = time.monotonic() + _IDLE_MOVE_SECONDS
+        url = random.choice(list(demo.sandboxes.values()))  # noqa: S311 - which shop sells next is no secret
+        with suppress(OSError):  # the sandbox may be starting again
+            fetch_json(f"{url}/__world/moves", body={"count": 1})
+
+    return move

@@ -1,0 +1,47 @@
+"""Asking Prefect to run deployments, and waiting for them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prefect.client.orchestration import get_client
+
+from oneshelf.processes import StartError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+LIVE = "live-sync/live"
+_POLL_SECONDS = 0.3
+
+
+def full_sync_of(source: str) -> str:
+    """Return the name of the deployment that reads everything of a source."""
+    return f"sync-inventory/{source}-full"
+
+
+def start_run(deployment: str) -> UUID:
+    """Ask for a run of a deployment now; returns the flow run's id."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(deployment)
+        return client.create_flow_run_from_deployment(found.id).id
+
+
+def wait_for_run(run_id: UUID, *, seconds: float) -> None:
+    """Wait until a run has completed.
+
+    Raises:
+        StartError: it ended otherwise or the time is over; says why.
+    """
+    deadline = time.monotonic() + seconds
+    with get_client(sync_client=True) as client:
+        while True:
+            run = client.read_flow_run(run_id)
+            if run.state and run.state.is_completed():
+                return
+            if run.state and run.state.is_final():
+                raise StartError(f"run {run.name} ended {run.state.name}: {run.state.message}")
+            if time.monotonic() > deadline:
+                raise StartError(f"run {run.name} is still {run.state_name} after {seconds:.0f} s")
+            time.sleep(_POLL_SECONDS)

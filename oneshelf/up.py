@@ -1,0 +1,122 @@
+"""Running Oneshelf on one machine: all processes started in order, watched, and stopped together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from oneshelf.processes import StartError
+from oneshelf.stack import Stack, open_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from hub.settings import Settings
+
+_WATCH_SECONDS = 2.0
+_RUN_SECONDS = 600.0
+
+
+class Steps:
+    """Shows one step after the other with a progress bar."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=total)
+
+    @contextmanager
+    def shown(self) -> Iterator[Steps]:
+        """Show the bar for the length of a block."""
+        with self._progress:
+            yield self
+
+    def run(self, what: str, action: Callable[[], object]) -> None:
+        """Do one step; leaves a line with what was done."""
+        self._progress.update(self._task, description=what)
+        action()
+        self._progress.advance(self._task)
+        self._console.print(f"[green]✓[/] {what}", highlight=False)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C or SIGTERM sets."""
+    stop = threading.Event()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def start_services(stack: Stack, steps: Steps) -> None:
+    """Start Prefect, its deployments and worker, and the adapter. The adapter comes up while Prefect does."""
+    adapter = stack.start_adapter()
+    server = stack.start_prefect_server()
+    # The flows' artifacts link to the adapter, so the worker starts after its address is known.
+    steps.run("Prefect server", lambda: stack.wait_prefect_server(server))
+    os.environ["PREFECT_API_URL"] = f"{stack.prefect_url}/api"
+    steps.run("deployments of prefect.yaml", stack.deploy)
+    steps.run("Prefect worker", stack.start_worker)
+    steps.run("storefront adapter", lambda: stack.wait_adapter(adapter))
+
+
+def first_sync(steps: Steps, sources: list[str]) -> None:
+    """Read every source in full through its deployment, one after the other, then set the live flow going."""
+    from oneshelf.runs import LIVE, full_sync_of, start_run, wait_for_run  # noqa: PLC0415 - Prefect reads its address
+
+    for source in sources:
+        run = start_run(full_sync_of(source))
+        steps.run(f"full read of {source}", partial(wait_for_run, run, seconds=_RUN_SECONDS))
+    steps.run("near-real-time loop", lambda: start_run(LIVE))
+
+
+def naming_order(settings: Settings) -> list[str]:
+    """Return the enabled sources, those that name new items first."""
+    sources = list(settings.enabled_sources())
+    order = [name for name in settings.items.sku_from if name in sources]
+    return order + [name for name in sources if name not in order]
+
+
+def keep_up(stack: Stack, console: Console, stop: threading.Event, idle: Callable[[], None] = lambda: None) -> None:
+    """Watch the processes until `stop` is set; restarts those that die."""
+    while not stop.wait(_WATCH_SECONDS):
+        for name in stack.supervisor.restart_dead():
+            console.print(f"[yellow]{name} had ended and was started again[/]", highlight=False)
+        idle()
+
+
+def run_up(console: Console, settings: Settings) -> int:
+    """Run everything against the configured ERPs until it is stopped; returns the exit code."""
+    sources = naming_order(settings)
+    steps = Steps(console, 5 + len(sources))
+    with stop_signals() as stop:
+        try:
+            with open_stack(settings) as (stack, _), steps.shown():
+                start_services(stack, steps)
+                first_sync(steps, sources)
+                console.print(f"staff page {stack.adapter_url}/staff · Prefect {stack.prefect_url}", highlight=False)
+                keep_up(stack, console, stop)
+        except StartError as error:
+            console.print(f"[red]{error}[/]", highlight=False)
+            return 1
+    return 0
