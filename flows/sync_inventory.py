@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import acreate_link_artifact, acreate_table_artifact
+from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 
 from flows.naming import inventory_run_name
@@ -39,7 +40,13 @@ async def _is_retryable(task_: Task[..., Any], run: Any, state: State[Any]) -> b
     return False
 
 
-@task(task_run_name="articles of {source}", retries=8, retry_delay_seconds=10, retry_condition_fn=_is_retryable)
+@task(
+    task_run_name="articles of {source}",
+    retries=8,
+    retry_delay_seconds=10,
+    retry_condition_fn=_is_retryable,
+    cache_policy=NO_CACHE,
+)
 async def read_items(runtime: Runtime, source: str) -> ItemReport:
     """Read the source's articles and link them."""
     return await asyncio.to_thread(sync_items, runtime.database, runtime.connector(source), runtime.settings)
@@ -50,6 +57,7 @@ async def read_items(runtime: Runtime, source: str) -> ItemReport:
     retries=2,
     retry_delay_seconds=[5, 30],
     retry_condition_fn=_is_retryable,
+    cache_policy=NO_CACHE,
 )
 async def read_stock(
     runtime: Runtime, source: str, mode: Mode, keys: frozenset[StockKey], *, accept_shrink: bool

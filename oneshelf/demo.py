@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import time
-import urllib.error
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +15,8 @@ from rich.table import Table
 
 from hub.access import create_key, load_roles
 from hub.settings import load_settings
+from hub.sync.feed import database_time
+from hub.sync.watch import load_feeds
 from oneshelf.demo_check import (
     DemoRules,
     Totals,
@@ -33,6 +34,7 @@ from oneshelf.up import Steps, first_sync, keep_up, naming_order, start_services
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+    from datetime import datetime
 
     from rich.console import Console
 
@@ -109,7 +111,7 @@ def _rules(runtime: Runtime, articles: int) -> DemoRules:
 
 def _start(console: Console, demo: Demo, runtime: Runtime, articles: int) -> None:
     stack = demo.stack
-    steps = Steps(console, 8 + len(demo.sandboxes))
+    steps = Steps(console, 7 + len(demo.sandboxes))
     with steps.shown():
         steps.run("PostgreSQL, embedded", runtime.database.ping)
         children = {name: _start_sandbox(stack, name, url, articles) for name, url in demo.sandboxes.items()}
@@ -117,7 +119,9 @@ def _start(console: Console, demo: Demo, runtime: Runtime, articles: int) -> Non
         start_services(stack, steps)
         demo.api_key = _create_key(runtime, stack)
         first_sync(steps, naming_order(stack.settings))
-        steps.run("changes are followed", lambda: _wait_until_fresh(demo))
+        with runtime.database.driver() as connection:
+            since = database_time(connection)
+        steps.run("near-real-time loop", lambda: _wait_until_followed(runtime, since))
 
 
 def _start_sandbox(stack: Stack, name: str, url: str, articles: int) -> Child:
@@ -137,16 +141,15 @@ def _create_key(runtime: Runtime, stack: Stack) -> str:
         return create_key(connection, "demo", "storefront", roles)
 
 
-def _wait_until_fresh(demo: Demo) -> None:
-    """Wait until the live loop has looked at every source."""
+def _wait_until_followed(runtime: Runtime, since: datetime) -> None:
+    """Wait until the live loop has looked at every source after `since` (database time)."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        try:
-            if not fetch_json(f"{demo.stack.adapter_url}/readyz").get("warnings"):
-                return
-        except urllib.error.URLError:
-            pass
-        time.sleep(0.5)
+        with runtime.database.driver() as connection:
+            feeds = load_feeds(connection)
+        if all(feed.read_at and feed.read_at > since and not feed.stale for feed in feeds):
+            return
+        time.sleep(0.3)
     raise StartError("a source is still stale; see the live run in the Prefect UI")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
 
 from oneshelf.processes import StartError
 
@@ -14,6 +17,12 @@ if TYPE_CHECKING:
 
 LIVE = "live-sync/live"
 _POLL_SECONDS = 0.3
+
+
+def ensure_pool(name: str) -> None:
+    """Create the process work pool unless it is there."""
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
 
 
 def full_sync_of(source: str) -> str:

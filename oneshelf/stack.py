@@ -57,6 +57,7 @@ class Stack:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
             "PREFECT_SERVER_UI_API_URL": f"{self.prefect_url}/api",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
             "DO_NOT_TRACK": "1",
             "NO_COLOR": "1",
         }
@@ -75,14 +76,13 @@ class Stack:
         Raises:
             StartError: Prefect refused; its words are in the log.
         """
-        self._prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-        self._prefect("--no-prompt", "deploy", "--all")
+        from oneshelf.runs import ensure_pool  # noqa: PLC0415 - Prefect reads its address when it is imported
 
-    def _prefect(self, *arguments: str) -> None:
+        ensure_pool(POOL)
         log_file = self.logs / "prefect-deploy.log"
         with log_file.open("ab") as log:
-            done = subprocess.run(  # noqa: S603 - our own command
-                [sys.executable, "-m", "prefect", *arguments],
+            done = subprocess.run(
+                [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
                 cwd=PROJECT_ROOT,
                 env={**os.environ, **self.environment},
                 stdout=log,
@@ -91,7 +91,7 @@ class Stack:
                 check=False,
             )
         if done.returncode:
-            raise StartError(f"prefect {arguments[0]} failed; see {log_file}")
+            raise StartError(f"prefect deploy failed; see {log_file}")
 
     def start_worker(self) -> None:
         """Start the worker that runs the flows."""

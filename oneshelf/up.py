@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,10 +49,11 @@ class Steps:
 
     def run(self, what: str, action: Callable[[], object]) -> None:
         """Do one step; leaves a line with what was done."""
+        started = time.monotonic()
         self._progress.update(self._task, description=what)
         action()
         self._progress.advance(self._task)
-        self._console.print(f"[green]✓[/] {what}", highlight=False)
+        self._console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
 
 
 @contextmanager
@@ -81,13 +83,14 @@ def start_services(stack: Stack, steps: Steps) -> None:
 
 
 def first_sync(steps: Steps, sources: list[str]) -> None:
-    """Read every source in full through its deployment, one after the other, then set the live flow going."""
-    from oneshelf.runs import LIVE, full_sync_of, start_run, wait_for_run  # noqa: PLC0415 - Prefect reads its address
+    """Read every source in full through its deployment, one after the other, and set the live flow going."""
+    from oneshelf.runs import LIVE, full_sync_of, start_run, wait_for_run  # noqa: PLC0415 - as above
 
-    for source in sources:
+    for number, source in enumerate(sources, start=1):
         run = start_run(full_sync_of(source))
+        if number == len(sources):
+            start_run(LIVE)
         steps.run(f"full read of {source}", partial(wait_for_run, run, seconds=_RUN_SECONDS))
-    steps.run("near-real-time loop", lambda: start_run(LIVE))
 
 
 def naming_order(settings: Settings) -> list[str]:
@@ -108,7 +111,7 @@ def keep_up(stack: Stack, console: Console, stop: threading.Event, idle: Callabl
 def run_up(console: Console, settings: Settings) -> int:
     """Run everything against the configured ERPs until it is stopped; returns the exit code."""
     sources = naming_order(settings)
-    steps = Steps(console, 5 + len(sources))
+    steps = Steps(console, 4 + len(sources))
     with stop_signals() as stop:
         try:
             with open_stack(settings) as (stack, _), steps.shown():

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import structlog
 
 from hub.errors import ConfigError, DependencyMissing, Truncated
@@ -106,6 +105,8 @@ def load_cross_reference(path: Path) -> Mapping[tuple[str, str], str]:
     Raises:
         ConfigError: a column is missing, a cell is empty, or one article is given two SKUs.
     """
+    import pandas as pd  # noqa: PLC0415 - takes most of a second, and few have such a file
+
     try:
         reader = pd.read_excel if path.suffix in {".xlsx", ".xls"} else pd.read_csv
         table = reader(path, dtype=str, keep_default_na=False)
