@@ -45,8 +45,9 @@ class Runtime:
 
     def inventory(self, source: str) -> InventorySync:
         """Return the stock synchronization of a source."""
+        connector = self.connector(source)
         poll_seconds = self.settings.sources[source].poll_seconds
-        return InventorySync(self.database, self.connector(source), self.settings.stock, poll_seconds=poll_seconds)
+        return InventorySync(self.database, connector, self.settings.stock, poll_seconds=poll_seconds)
 
     def declare(self) -> None:
         """Bring locations and feeds in the database to what the settings say."""

@@ -10,16 +10,21 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hub.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _PREFIX = "ONESHELF_"
 _SECRET_FIELD = re.compile(r"password|secret|token$|api_key", re.IGNORECASE)
+_URL_WITH_PASSWORD = re.compile(r"://[^/\s@]*:[^/\s]+@")
+_KEY = r"(?:[\w-]+|\"[^\"]*\"|'[^']*')"
+_HEADER_LINE = re.compile(rf"\s*\[\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
+_KEY_LINE = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
 
 
 class Section(BaseModel):
@@ -31,7 +36,7 @@ class Section(BaseModel):
 class DatabaseSettings(Section):
     """Where the data lives. Without `url` an embedded PostgreSQL runs in `state_dir`."""
 
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     pool_size: int = Field(default=5, ge=1, le=50)
 
 
@@ -42,7 +47,7 @@ class StockSettings(Section):
     """A full read in which more than this share of a location's stocked SKUs vanish is quarantined."""
     shrink_floor: int = Field(default=20, ge=1)
     """Locations with fewer stocked SKUs than this are not judged by `max_shrink`."""
-    expiring_days: dict[str, int] = Field(default_factory=dict)
+    expiring_days: dict[str, Annotated[int, Field(ge=0, le=36500)]] = Field(default_factory=dict)
     """Lots that expire within so many days are not sellable: by item category; `default` for the others."""
 
 
@@ -98,6 +103,22 @@ class LogSettings(Section):
     as_json: bool = True
 
 
+class _Environment(EnvSettingsSource):
+    """The environment, in which only what is written as a list or a table is JSON.
+
+    Else a password `12345` or a client `100` would arrive as a number, and a misspelt list as no setting at all.
+    """
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - as its base
+        """Decode a list or a table; any other value stays text, for the field itself to judge."""
+        if not str(value).lstrip().startswith(("[", "{")):
+            return value
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class Settings(BaseSettings):
     """All settings. Build it with `load_settings`."""
 
@@ -124,8 +145,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment above what the files gave (which arrives as init arguments)."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
+        del env_settings, dotenv_settings, file_secret_settings
+        return _Environment(settings_cls), init_settings
 
     def enabled_sources(self) -> dict[str, SourceSettings]:
         """Return the sources that are switched on, by name."""
@@ -151,28 +172,35 @@ def load_settings(config_dir: Path | None = None) -> Settings:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    content = path.read_text(encoding="utf-8")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the file can't be read as UTF-8 text: {error}", file=str(path)) from error
     try:
         data = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ConfigError(f"not valid TOML: {error}", file=str(path), line=int(line[1]) if line else None) from error
-    for keys in _paths(data):
-        if _SECRET_FIELD.search(keys[-1]):
-            variable = _PREFIX + "__".join(keys).upper()
+        found = re.search(r"line (\d+)", str(error))
+        line = int(found[1]) if found else max(len(content.splitlines()), 1)  # at the end of the document
+        raise ConfigError(f"not valid TOML: {error}", file=str(path), line=line) from error
+    for keys, value in _values(data):
+        if _SECRET_FIELD.search(keys[-1]) or (isinstance(value, str) and _URL_WITH_PASSWORD.search(value)):
             raise ConfigError(
-                f"{'.'.join(keys)} is a secret: set it as {variable} in the environment, not in a file",
+                f"{'.'.join(keys)} is a secret: set it as {_variable(keys)} in the environment, not in a file",
                 file=str(path),
-                line=_line_of(content, keys),
+                line=_line_of(content, keys) or _header_of(content, keys),
             )
     return data
 
 
-def _paths(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
+def _values(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found: list[tuple[tuple[str, ...], Any]] = []
     for key, value in data.items():
-        found.extend(_paths(value, (*prefix, key)) if isinstance(value, dict) else [(*prefix, key)])
+        found.extend(_values(value, (*prefix, key)) if isinstance(value, dict) else [((*prefix, key), value)])
     return found
+
+
+def _variable(keys: tuple[str, ...]) -> str:
+    return _PREFIX + "__".join(keys).upper()
 
 
 def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
@@ -184,36 +212,62 @@ def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def _line_of(content: str, keys: tuple[str, ...]) -> int | None:
-    """Return the line of a key in a TOML text: the key's own line below its section's header, else the header's."""
+    """Return the line on which a TOML text gives the key, or a part of the path that ends in it."""
     section: tuple[str, ...] = ()
-    header_line = None
     for number, line in enumerate(content.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = tuple(part.strip().strip('"') for part in header[1].split("."))
-            if section == keys[: len(section)]:
-                header_line = number
-        elif key := re.match(r"\s*\"?([\w-]+)\"?\s*=", line):
-            depth = len(section)
-            if section == keys[:depth] and keys[depth : depth + 1] == (key[1],):
+        if header := _HEADER_LINE.match(line):
+            section = _parts(header[1])
+        elif key := _KEY_LINE.match(line):
+            given = section + _parts(key[1])
+            if given == keys[: len(given)]:
                 return number
-    return header_line
+    return None
+
+
+def _header_of(content: str, keys: tuple[str, ...]) -> int | None:
+    """Return the line of the innermost section around the key."""
+    found: dict[int, int] = {}
+    for number, line in enumerate(content.splitlines(), start=1):
+        if header := _HEADER_LINE.match(line):
+            section = _parts(header[1])
+            if section == keys[: len(section)]:
+                found[len(section)] = number
+    return found[max(found)] if found else None
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_KEY, key))
 
 
 def _explain(error: ValidationError, files: list[Path]) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     keys = tuple(str(part) for part in first["loc"])
     message = f"{'.'.join(keys)}: {first['msg']}"
     if first["type"] in {"extra_forbidden", "missing"}:
         message += f"; allowed here: {', '.join(sorted(_fields_at(keys[:-1])))}"
         if near := difflib.get_close_matches(keys[-1], _fields_at(keys[:-1]), n=1):
             message += f" (did you mean {near[0]}?)"
-    variable = _PREFIX + "__".join(keys).upper()
-    if variable in os.environ:
+    if variable := _set_in_environment(keys):
         return ConfigError(message, file=f"environment variable {variable}")
-    for path in reversed(files):
-        if line := _line_of(path.read_text(encoding="utf-8"), keys):
-            return ConfigError(message, file=str(path), line=line)
+    for line_of in (_line_of, _header_of):
+        for path in reversed(files):
+            if line := line_of(path.read_text(encoding="utf-8"), keys):
+                return ConfigError(message, file=str(path), line=line)
+    if variable := _set_in_environment(keys, around=True):
+        return ConfigError(message, file=f"environment variable {variable}")
     return ConfigError(message)
+
+
+def _set_in_environment(keys: tuple[str, ...], *, around: bool = False) -> str | None:
+    """Return the variable that gives the key or a part of its path; with `around` any of the same section."""
+    variables = {name.upper(): name for name in os.environ}
+    for length in range(len(keys), 0, -1):
+        if name := variables.get(_variable(keys[:length])):
+            return name
+    if around:
+        section = f"{_variable(keys[:-1])}__"
+        return next((name for upper, name in sorted(variables.items()) if upper.startswith(section)), None)
+    return None
 
 
 def _fields_at(keys: tuple[str, ...]) -> list[str]:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from storefront_adapter.failures import problem_response
 from storefront_adapter.problems import ProblemError
+from storefront_adapter.services import TEMPLATE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -124,5 +125,4 @@ def _declared_length(scope: Scope) -> int:
 
 def _template(scope: Scope) -> str:
     """Return the path as the route has it: the paths themselves would be a label each."""
-    path = str(getattr(scope.get("route"), "path", "")) or "unmatched"
-    return path.replace(":path}", "}")
+    return str(scope.get(TEMPLATE) or getattr(scope.get("route"), "path", None) or "unmatched")

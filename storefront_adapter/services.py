@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from storefront_adapter.texts import Language, Languages
 
 
+TEMPLATE = "oneshelf_route"
+"""Where plain Starlette routes note their path template in the scope; FastAPI notes only its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Settings, connections and texts. `reads` commits each statement by itself; `writes` has transactions."""

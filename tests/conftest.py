@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +45,28 @@ def template_url(server_url: str) -> str:
     return _create(server_url, "oneshelf_template", None)
 
 
+FreshDatabase = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def fresh_database(template_url: str) -> FreshDatabase:
+    """Give a way to make a fresh, migrated database for the length of a `with` block; yields its URL."""
+
+    @contextmanager
+    def make() -> Iterator[str]:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        yield _create(template_url, name, "oneshelf_template")
+        with psycopg.connect(_admin(template_url), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    return make
+
+
 @pytest.fixture
-def database_url(template_url: str) -> Iterator[str]:
+def database_url(fresh_database: FreshDatabase) -> Iterator[str]:
     """Give the URL of a fresh, migrated database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    yield _create(template_url, name, "oneshelf_template")
-    with psycopg.connect(_admin(template_url), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with fresh_database() as url:
+        yield url
 
 
 @pytest.fixture

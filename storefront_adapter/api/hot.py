@@ -24,7 +24,7 @@ from storefront_adapter.api.schemas import LOOKUP_LIMIT, LookupAnswer, LookupReq
 from storefront_adapter.api.security import authorise
 from storefront_adapter.failures import pointer_errors
 from storefront_adapter.problems import ProblemError
-from storefront_adapter.services import services_of
+from storefront_adapter.services import TEMPLATE, services_of
 from storefront_adapter.texts import N_
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class HotRoute:
         """Return the route, which checks the scope first."""
 
         async def guarded(request: Request) -> Response:
+            request.scope[TEMPLATE] = self.path
             await authorise(request, self.scope)
             return await self.handler(request)
 

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from hub.stock.reading import read_feeds
 from storefront_adapter.pipeline import read_backlog, read_quarantine
 from storefront_adapter.problems import ProblemError
-from storefront_adapter.services import services_of
+from storefront_adapter.services import TEMPLATE, services_of
 from storefront_adapter.staff.find import card_fragment, find_page
 from storefront_adapter.staff.listing import export_list, stock_page
 from storefront_adapter.staff.pages import STATIC_DIR
@@ -53,7 +53,7 @@ def staff_router() -> APIRouter:
         (f"{HOME}/ops", ops_page),
         (f"{HOME}/store", store_page),
     ):
-        router.add_route(path, _screen(screen), methods=["GET"])
+        router.add_route(path, _screen(path, screen), methods=["GET"])
     router.add_route(f"{HOME}/store", choose_store, methods=["POST"])
     router.add_route(_SIGN_IN, sign_in_page, methods=["GET"])
     router.add_route(_SIGN_IN, sign_in_form, methods=["POST"])
@@ -70,14 +70,16 @@ class _StaticFiles(StaticFiles):
     """Files whose addresses change with their content: kept for good by browsers."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        scope[TEMPLATE] = "/staff/static"
         response = await super().get_response(path, scope)
         versioned = scope.get("query_string", b"").startswith(b"v=")
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
         return response
 
 
-def _screen(screen: Screen) -> Endpoint:
+def _screen(path: str, screen: Screen) -> Endpoint:
     async def serve(request: Request) -> Response:
+        request.scope[TEMPLATE] = path
         try:
             visit = await open_visit(request)
         except SignInNeededError:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
 import pytest
+from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from hub.access import create_key, load_roles
 from hub.db.session import plain_url
+from hub.db.tables import metadata
 from hub.settings import PROJECT_ROOT, AdapterSettings, Settings
 from storefront_adapter.app import create_app
 from tests.api.receiver import StubReceiver
@@ -42,10 +46,25 @@ class Api:
         return dict(answer.json())
 
 
+@pytest.fixture(scope="session")
+def shop_url(template_url: str) -> Iterator[str]:
+    """Give one migrated database for the whole directory: each test empties it instead of making a new one."""
+    name = f"shop_{uuid.uuid4().hex[:12]}"
+    admin = make_url(template_url).set(database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(plain_url(admin), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE oneshelf_template").format(sql.Identifier(name)))
+    yield plain_url(make_url(template_url).set(database=name).render_as_string(hide_password=False))
+    with psycopg.connect(plain_url(admin), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.fixture
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """Give a connection in autocommit mode."""
-    with psycopg.connect(plain_url(database_url), autocommit=True) as connection:
+def connection(shop_url: str) -> Iterator[psycopg.Connection]:
+    """Give a connection in autocommit mode to an empty database."""
+    with psycopg.connect(shop_url, autocommit=True, options="-c synchronous_commit=off") as connection:
+        with connection.transaction():  # few rows: deleting them is faster than truncating the tables
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
         yield connection
 
 
@@ -64,17 +83,32 @@ def make_key(connection: psycopg.Connection) -> Callable[[str], str]:
     return lambda role: create_key(connection, f"test {role}", role, roles)
 
 
+def build_app(url: str, *, staff_open: bool) -> FastAPI:
+    """Build the app with one connection that takes pushes."""
+    settings = Settings(adapter=AdapterSettings(staff_open=staff_open))
+    return create_app(settings, url, {("sap", "main"): StubReceiver("main")})
+
+
+@pytest.fixture(scope="session")
+def served(shop_url: str) -> Iterator[tuple[FastAPI, str]]:
+    """Give the app, closed to staff without a key, and where it is served."""
+    app = build_app(shop_url, staff_open=False)
+    with serve(app) as base:
+        yield app, base
+
+
+@pytest.fixture(scope="session")
+def open_staff(shop_url: str) -> Iterator[str]:
+    """Give the address of the app whose staff page is open."""
+    with serve(build_app(shop_url, staff_open=True)) as base:
+        yield base
+
+
 @pytest.fixture
-def app(database_url: str, seed: Seed) -> FastAPI:
-    """Give the app, closed to staff without a key."""
+def api(served: tuple[FastAPI, str], seed: Seed, make_key: Callable[[str], str]) -> Iterator[Api]:
+    """Give a client with a key of the shop."""
     assert seed.connection
-    settings = Settings(adapter=AdapterSettings(staff_open=False, default_language="zh"))
-    return create_app(settings, database_url, {("sap", "main"): StubReceiver("main")})
-
-
-@pytest.fixture
-def api(app: FastAPI, make_key: Callable[[str], str]) -> Iterator[Api]:
-    """Give the served app and a client with a key of the shop."""
+    app, base = served
     headers = {"Authorization": f"Bearer {make_key('storefront')}", "Accept-Language": "en"}
-    with serve(app) as base, httpx.Client(base_url=base, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=base, headers=headers, timeout=20) as client:
         yield Api(client, app, base)

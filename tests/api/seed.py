@@ -38,7 +38,9 @@ class Seed:
             {"source": source, "age": age, "full": full, "after": stale_after},
         )
 
-    def location(self, code: str, name: str, kind: str, source: str | None, *, online: bool, active: bool = True) -> None:
+    def location(
+        self, code: str, name: str, kind: str, source: str | None, *, online: bool, active: bool = True
+    ) -> None:
         """Add a place."""
         self.connection.execute(
             "INSERT INTO location (code, name, kind, stock_source, sellable_online, pickup, time_zone, position, active)"
@@ -73,7 +75,9 @@ class Seed:
             (source, number, sku),
         )
 
-    def level(self, sku: str, location: str, on_hand: Decimal | float | str, *, changed_at: datetime | None = None) -> None:
+    def level(
+        self, sku: str, location: str, on_hand: Decimal | float | str, *, changed_at: datetime | None = None
+    ) -> None:
         """Set a level."""
         self.connection.execute(
             "INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended, changed_at)"
@@ -94,6 +98,10 @@ class Seed:
 
     def shop(self) -> None:
         """Lay down places, sources and a few telling items."""
+        with self.connection.transaction():
+            self._shop()
+
+    def _shop(self) -> None:
         for source in ("sap", "kingdee"):
             self.feed(source)
         for code, name, kind, source, online in PLACES:

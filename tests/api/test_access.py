@@ -46,7 +46,12 @@ def test_a_role_without_the_scope_is_refused(api: Api, connection: psycopg.Conne
     # the app's own roles file knows no such role, so the key may do nothing
     assert (answer.status_code, answer.json()["code"]) == (403, "missing-scope")
     assert "insufficient_scope" in answer.headers["www-authenticate"]
-    assert api.client.post("/v1/stock/lookup", json={"skus": ["A"]}, headers={"Authorization": f"Bearer {key}"}).status_code == 403  # noqa: PLR2004
+    assert (
+        api.client.post(
+            "/v1/stock/lookup", json={"skus": ["A"]}, headers={"Authorization": f"Bearer {key}"}
+        ).status_code
+        == 403
+    )  # noqa: PLR2004
 
 
 def test_revoked_keys_end_within_the_cache_time(

@@ -40,7 +40,8 @@ def test_goods_apart_are_not_offered_and_consigned_goods_stand_apart(api: Api) -
 
 
 @pytest.mark.parametrize(
-    ("stored", "told"), [("3.250", "3.25"), ("1000", "1000"), ("0.000", "0"), ("0.0000001", "0.0000001"), ("1e9", "1000000000")]
+    ("stored", "told"),
+    [("3.250", "3.25"), ("1000", "1000"), ("0.000", "0"), ("0.0000001", "0.0000001"), ("1e9", "1000000000")],
 )
 def test_quantities_are_plain_decimal_text(api: Api, seed: Seed, stored: str, told: str) -> None:
     seed.level("QH-RICE", "ST-SH01", stored)
@@ -96,7 +97,11 @@ def test_item_without_levels_has_zero_everywhere(api: Api) -> None:
     ("age", "full", "stale"), [(5, True, False), (61, True, True), (None, False, True), (5, False, True)]
 )
 def test_an_old_or_incomplete_feed_makes_its_places_stale(
-    api: Api, seed: Seed, age: float | None, full: bool, stale: bool  # noqa: FBT001
+    api: Api,
+    seed: Seed,
+    age: float | None,
+    full: bool,
+    stale: bool,  # noqa: FBT001
 ) -> None:
     seed.feed("kingdee", age=age, full=full)
     body = api.body(OIL)
@@ -126,7 +131,7 @@ def test_tag_stays_while_only_the_age_moves(api: Api, seed: Seed) -> None:
     assert again.headers["etag"] == first.headers["etag"]
 
 
-@pytest.mark.parametrize("header", ['*', '"x", {tag}', "{strong}"])
+@pytest.mark.parametrize("header", ["*", '"x", {tag}', "{strong}"])
 def test_if_none_match_is_a_list_compared_weakly(api: Api, header: str) -> None:
     tag = api.get(OIL).headers["etag"]
     asked = header.format(tag=tag, strong=tag.removeprefix("W/"))

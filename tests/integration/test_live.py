@@ -121,7 +121,9 @@ async def test_one_bad_push_does_not_hold_up_the_others(stocked: Hub) -> None:
     push(stocked, "good")
     async with running(stocked, settings=FAST.model_copy(update={"poll_seconds": 60})):
         await until(lambda: stocked.levels()["A", "W1"] == 9)
-        await until(lambda: dict(stocked.query("SELECT event_id, state FROM inbox")) == {"bad": "quarantined", "good": "done"})
+        await until(
+            lambda: dict(stocked.query("SELECT event_id, state FROM inbox")) == {"bad": "quarantined", "good": "done"}
+        )
 
 
 async def test_two_loops_started_by_mistake_work_one_after_the_other(stocked: Hub) -> None:

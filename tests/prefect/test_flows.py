@@ -1,0 +1,156 @@
+"""The flows on a real Prefect server, reading the sandboxes, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from hub.db.session import Database
+from hub.settings import PROJECT_ROOT, load_settings
+from oneshelf.sandboxes import connection_environment, create_sandbox
+from oneshelf.stack import open_stack
+from tests.prefect.conftest import until
+from tests.serving import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import FreshDatabase
+    from tests.prefect.conftest import PrefectServer
+
+pytestmark = pytest.mark.prefect
+
+
+@dataclass
+class Works:
+    """Two sandboxes, a database, and a process that runs flows between them."""
+
+    server: PrefectServer
+    sandboxes: dict[str, str]
+    database: Database
+    process: subprocess.Popen[str]
+
+    def start(self, flow: str, **parameters: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"flow": flow, "parameters": parameters}) + "\n")
+        self.process.stdin.flush()
+
+    def run(self, flow: str, **parameters: Any) -> dict[str, Any]:
+        """Return {"result": …} or {"error": …, "message": …}."""
+        self.start(flow, **parameters)
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("ANSWER "):
+                return dict(json.loads(line.removeprefix("ANSWER ")))
+        raise AssertionError("the process ended")
+
+    def on_hand(self) -> dict[tuple[str, str], Decimal]:
+        with self.database.driver() as connection:
+            rows = connection.execute(
+                "SELECT sku, code, on_hand FROM stock_level JOIN item ON item.id = item_id"
+                " JOIN location ON location.id = location_id WHERE on_hand <> 0"
+            ).fetchall()
+        return {(sku, code): quantity for sku, code, quantity in rows}
+
+    def count_to(self, sku: str, quantity: str) -> None:
+        """Count an article in SAP's sandbox: its stock is `quantity` now."""
+        moved = {"kind": "count", "material": sku, "plant": "1010", "storage_location": "101A", "quantity": quantity}
+        httpx.post(f"{self.sandboxes['sap']}/__world/movements", json=moved).raise_for_status()
+
+    def artifacts(self) -> set[str]:
+        return {artifact["key"] for artifact in self.server.post("artifacts/filter", {})}
+
+
+@pytest.fixture(scope="module")
+def works(
+    prefect_server: PrefectServer, fresh_database: FreshDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Works]:
+    state = tmp_path_factory.mktemp("flows")
+    sap = create_sandbox("sap", state / "sap.db", articles=40, moves_per_minute=0)
+    kingdee = create_sandbox("kingdee", state / "kingdee.db", articles=40, moves_per_minute=0)
+    with fresh_database() as url, serve(sap) as sap_url, serve(kingdee) as kingdee_url:
+        sandboxes = {"sap": sap_url, "kingdee": kingdee_url}
+        environment = {
+            "ONESHELF_DATABASE__URL": url,
+            "ONESHELF_STATE_DIR": str(state),
+            "ONESHELF_LIVE__POLL_SECONDS": "0.3",
+            **connection_environment(sandboxes),
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            with open_stack(load_settings()):
+                pass  # migrates, and declares places and feeds
+            with (state / "runner.log").open("w", encoding="utf-8") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.prefect.runner"],
+                    cwd=PROJECT_ROOT,
+                    env={**os.environ, **prefect_server.environment},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+        database = Database(url)
+        yield Works(prefect_server, sandboxes, database, process)
+        process.kill()
+        process.communicate()
+        database.close()
+
+
+def test_a_feed_that_was_never_read_is_stale_and_said_to_be(works: Works) -> None:
+    assert works.run("watch_feeds")["result"]["stale"] == ["kingdee", "sap"]
+    events = {"filter": {"event": {"name": ["inventory.feed.stale"]}}}
+    until(lambda: works.server.post("events/filter", events)["total"] >= 2)
+
+
+def test_the_modes_of_sync_inventory(works: Works) -> None:
+    assert works.run("sync_inventory", source="sap")["result"]["state"] == "applied"
+    books = httpx.get(f"{works.sandboxes['sap']}/__world/totals").json()["totals"]
+    mine = {row["item"]: Decimal(row["quantity"]) for row in books if row["location"] == "1010/101A"}
+    assert {sku: quantity for (sku, code), quantity in works.on_hand().items() if code == "DC-SH"} == mine
+
+    sku = next(iter(mine))
+    works.count_to(sku, "7")
+    assert works.run("sync_inventory", source="sap", mode="keys", items=[sku])["result"]["changed"] == 1
+    assert works.on_hand()[sku, "DC-SH"] == 7
+    works.count_to(sku, "9")
+    works.run("sync_inventory", source="sap", mode="delta")
+    assert works.on_hand()[sku, "DC-SH"] == 9
+    assert works.run("sync_inventory", source="sap", mode="delta")["result"]["state"] == "unchanged"
+
+    names = {run["name"].rsplit(" ", 1)[0] for run in works.server.post("flow_runs/filter", {})}
+    assert {"inventory sap full", "inventory sap keys", "inventory sap delta"} <= names
+    assert {"inventory-sap-full", "inventory-sap-keys"} <= works.artifacts()
+
+
+def test_a_refused_snapshot_fails_the_run_and_links_the_quarantine(works: Works) -> None:
+    before = works.on_hand()
+    httpx.put(f"{works.sandboxes['sap']}/__faults/empty-answer", json={}).raise_for_status()
+    refused = works.run("sync_inventory", source="sap")
+    httpx.delete(f"{works.sandboxes['sap']}/__faults/empty-answer").raise_for_status()
+    assert refused["error"] == "SnapshotRefusedError"
+    assert "the numbers stay" in refused["message"]
+    assert works.on_hand() == before
+    assert "quarantine-sap" in works.artifacts()
+
+
+def test_wrong_parameters_are_refused(works: Works) -> None:
+    assert "there is sap, kingdee" in works.run("sync_inventory", source="oracle", mode="delta")["message"]
+    assert "needs items" in works.run("sync_inventory", source="sap", mode="keys")["message"]
+
+
+def test_live_sync_follows_the_erp_and_shows_its_lag(works: Works) -> None:
+    sku = next(sku for sku, code in works.on_hand() if code == "DC-SH")
+    works.start("live_sync")
+    until(lambda: "live-sync" in works.artifacts())
+    works.count_to(sku, "3")
+    until(lambda: works.on_hand().get((sku, "DC-SH")) == 3, seconds=5)
