@@ -6,12 +6,14 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import structlog
 import tenacity
+from urllib3.exceptions import NewConnectionError
 
 from hub.clock import utc_now
 from hub.errors import OutcomeUnknown, RateLimited, Retryable, Unavailable
@@ -119,7 +121,7 @@ class HttpClient:
 
         def once() -> T:
             response = self._send(operation, build(), repeatable=repeatable)
-            self._raise_for_transport(operation, response)
+            self._raise_for_transport(operation, response, repeatable=repeatable)
             return read(response)
 
         if not repeatable:
@@ -150,8 +152,12 @@ class HttpClient:
         )
 
     def _send(self, operation: str, request: requests.Request, *, repeatable: bool) -> requests.Response:
+        try:
+            prepared = self.session.prepare_request(request)
+        except requests.RequestException as error:
+            message = f"the request can't be made ({type(error).__name__}); is the address in the settings right?"
+            raise Unavailable(message, system=self.system, operation=operation) from error
         waited = self._budget.take()
-        prepared = self.session.prepare_request(request)
         # verify is named, else REQUESTS_CA_BUNDLE in the environment would win over the connection's own setting
         environment = self.session.merge_environment_settings(prepared.url or "", {}, None, self.session.verify, None)
         started = time.monotonic()
@@ -176,7 +182,7 @@ class HttpClient:
             )
         return response
 
-    def _raise_for_transport(self, operation: str, response: requests.Response) -> None:
+    def _raise_for_transport(self, operation: str, response: requests.Response, *, repeatable: bool) -> None:
         facts: dict[str, Any] = {
             "system": self.system,
             "operation": operation,
@@ -188,13 +194,18 @@ class HttpClient:
         if response.status_code == _TOO_MANY_REQUESTS:
             raise RateLimited("asked to slow down", retry_after=retry_after_seconds(response), **facts)
         if response.status_code in _GATEWAY_FAILURES:
+            if not repeatable:
+                # The gateway may have given up on a system that went on working.
+                raise OutcomeUnknown("the gateway had no answer from the system behind it", **facts)
             if "Retry-After" in response.headers:
                 raise RateLimited("busy", retry_after=retry_after_seconds(response), **facts)
             raise Unavailable("the gateway has no working system behind it", **facts)
 
 
 def _refused(error: requests.RequestException) -> bool:
-    return isinstance(error, requests.ConnectionError) and "NewConnectionError" in str(error)
+    """Tell whether no connection was made: refused, or no such host."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, requests.ConnectionError) and isinstance(cause, NewConnectionError)
 
 
 def retry_after_seconds(response: requests.Response) -> float | None:
@@ -202,9 +213,12 @@ def retry_after_seconds(response: requests.Response) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
     if not value:
         return None
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
-        return max((parsedate_to_datetime(value) - utc_now()).total_seconds(), 0.0)
-    except ValueError:
+        moment = parsedate_to_datetime(value)
+        # HTTP dates are GMT, whether they say so or not
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max((moment - utc_now()).total_seconds(), 0.0)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None

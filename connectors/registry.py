@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
     from typing import Any
+
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
     from hub.contracts import ErpConnector, PushReceiver
 
@@ -38,7 +42,7 @@ def create_erp(
     try:
         return cast("ErpConnector", module.create(name, settings, locations, mappings_dir))
     except ValidationError as error:
-        raise _explain(name, error) from None
+        raise _explain(name, error, module.SETTINGS) from None
 
 
 def create_receiver(system: str, name: str, settings: Mapping[str, Any]) -> PushReceiver | None:
@@ -53,11 +57,21 @@ def create_receiver(system: str, name: str, settings: Mapping[str, Any]) -> Push
     try:
         return cast("PushReceiver", module.receiver(name, settings))
     except ValidationError as error:
-        raise _explain(name, error) from None
+        raise _explain(name, error, module.SETTINGS) from None
 
 
-def _explain(name: str, error: ValidationError) -> ConfigError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(("sources", name, "connection", *(str(part) for part in first["loc"])))
-    variable = "ONESHELF_" + path.replace(".", "__").upper()
-    return ConfigError(f"{path}: {first['msg']} (config/*.toml or {variable})")
+def _explain(name: str, error: ValidationError, settings: type[BaseModel]) -> ConfigError:
+    """Name every wrong setting, its environment variable and what is allowed; values stay out, one may be a secret."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    return ConfigError("; ".join(_fault(("sources", name, "connection"), fault, settings) for fault in faults))
+
+
+def _fault(above: tuple[str, ...], fault: ErrorDetails, settings: type[BaseModel]) -> str:
+    keys = [str(part) for part in fault["loc"]]
+    # The environment gives a setting as a whole, a list or a table as JSON.
+    variable = "ONESHELF_" + "__".join((*above, *keys[:1])).upper() + ("" if keys else "__…")
+    hint = ""
+    if fault["type"] == "extra_forbidden" and len(keys) == 1:
+        near = difflib.get_close_matches(keys[0], settings.model_fields, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else f"; there is {', '.join(settings.model_fields)}"
+    return f"{'.'.join((*above, *keys))}: {fault['msg']}{hint} (config/*.toml or {variable})"

@@ -230,8 +230,8 @@ def _header_of(content: str, keys: tuple[str, ...]) -> int | None:
     for number, line in enumerate(content.splitlines(), start=1):
         if header := _HEADER_LINE.match(line):
             section = _parts(header[1])
-            if section == keys[: len(section)]:
-                found[len(section)] = number
+            if section[: len(keys)] == keys[: len(section)]:
+                found.setdefault(min(len(section), len(keys)), number)
     return found[max(found)] if found else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,21 +15,22 @@ if TYPE_CHECKING:
 
 MASK = "***"
 _SECRET_NAMES = re.compile(
-    r"pass(word|wd)?$|secret|token|authori[sz]ation|signature|cookie|api[_-]?key|appsec|credential", re.IGNORECASE
+    r"passw(or)?d|pass$|pwd|secret|token|authori[sz]ation|signature|cookie|api[_-]?key|appsec|credential",
+    re.IGNORECASE,
 )
 _PERSONAL_NAMES = re.compile(r"mobile|phone|email|id_?card|address|receiver|recipient|real_?name", re.IGNORECASE)
-# a mainland mobile number standing alone, and the user part of a URL
-_PERSONAL_VALUES = re.compile(r"(?<!\d)1[3-9]\d{9}(?!\d)")
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+# a mainland mobile number standing alone, with or without country code and gaps, and the user part of a URL
+_PERSONAL_VALUES = re.compile(r"(?<!\d)(?:(?:\+|00)?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)", re.ASCII)
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+(?=@)")
 
 
 def redact(value: Any, name: str = "") -> Any:  # noqa: ANN401 - walks any JSON-like value
     """Return `value` with secrets and personal data masked, judged by the names of fields and the shape of values."""
     if _SECRET_NAMES.search(name) or _PERSONAL_NAMES.search(name):
         return MASK if value not in (None, "") else value
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: redact(item, str(key)) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, Set)):
         return [redact(item) for item in value]
     if isinstance(value, str):
         return _PERSONAL_VALUES.sub(MASK, _URL_CREDENTIALS.sub(MASK, value))

@@ -54,7 +54,9 @@ def iter_whole_groups(
         if not page.more:
             yield page.rows, True
             return
-        whole = page.rows[: groups.index(groups[-1])] if groups else ()
+        if not groups:
+            raise ProtocolViolation("an empty page says that more follow", system=system, operation=operation)
+        whole = page.rows[: groups.index(groups[-1])]
         if not whole:
             raise ProtocolViolation(
                 "one group of rows is larger than a page; raise the page size", system=system, operation=operation

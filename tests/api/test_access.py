@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,9 +24,9 @@ OIL = "/v1/stock/QH-OIL-500"
 def test_both_headers_carry_a_key(api: Api, make_key: Callable[[str], str]) -> None:
     key = make_key("storefront")
     del api.client.headers["Authorization"]
-    assert api.get(OIL).status_code == 401  # noqa: PLR2004
-    assert api.get(OIL, X_API_Key=key).status_code == 200  # noqa: PLR2004
-    assert api.get(OIL, Authorization=f"bearer {key}").status_code == 200  # noqa: PLR2004
+    assert api.get(OIL).status_code == 401
+    assert api.get(OIL, X_API_Key=key).status_code == 200
+    assert api.get(OIL, Authorization=f"bearer {key}").status_code == 200
 
 
 @pytest.mark.parametrize("key", ["osk_x_y", "osk_", "Bearer", "osk_a_b_c", "osk_" + "a" * 500, "é", "osk_%00_b"])
@@ -37,7 +38,7 @@ def test_wrong_keys_are_challenged(api: Api, key: str) -> None:
 
 def test_a_wrong_secret_of_a_known_key_is_refused(api: Api, make_key: Callable[[str], str]) -> None:
     key_id = (split_key(make_key("it")) or ("", ""))[0]
-    assert api.get(OIL, Authorization=f"Bearer osk_{key_id}_{'0' * 64}").status_code == 401  # noqa: PLR2004
+    assert api.get(OIL, Authorization=f"Bearer osk_{key_id}_{'0' * 64}").status_code == 401
 
 
 def test_a_role_without_the_scope_is_refused(api: Api, connection: psycopg.Connection) -> None:
@@ -51,20 +52,20 @@ def test_a_role_without_the_scope_is_refused(api: Api, connection: psycopg.Conne
             "/v1/stock/lookup", json={"skus": ["A"]}, headers={"Authorization": f"Bearer {key}"}
         ).status_code
         == 403
-    )  # noqa: PLR2004
+    )
 
 
 def test_revoked_keys_end_within_the_cache_time(
     api: Api, connection: psycopg.Connection, make_key: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = make_key("storefront")
-    assert api.get(OIL, X_API_Key=key, Authorization="").status_code == 200  # noqa: PLR2004
+    assert api.get(OIL, X_API_Key=key, Authorization="").status_code == 200
     key_id = (split_key(key) or ("", ""))[0]
     assert revoke_key(connection, key_id)
     assert not revoke_key(connection, key_id)
-    later = __import__("time").monotonic() + 5.1
+    later = time.monotonic() + 5.1
     monkeypatch.setattr("hub.access.time.monotonic", lambda: later)
-    assert api.get(OIL, X_API_Key=key, Authorization="").status_code == 401  # noqa: PLR2004
+    assert api.get(OIL, X_API_Key=key, Authorization="").status_code == 401
 
 
 def test_only_the_digest_is_kept(connection: psycopg.Connection, make_key: Callable[[str], str]) -> None:
@@ -72,15 +73,15 @@ def test_only_the_digest_is_kept(connection: psycopg.Connection, make_key: Calla
     secret = key.rpartition("_")[2]
     rows = connection.execute("SELECT id, name, role, encode(secret_sha256, 'hex') FROM api_key").fetchall()
     assert secret not in str(rows)
-    assert len(secret) == 64  # noqa: PLR2004 - 256 bits
+    assert len(secret) == 64 - 256 bits
 
 
 def test_figures_are_for_this_machine_and_for_ops(api: Api, make_key: Callable[[str], str]) -> None:
     text = api.get("/metrics").text
     assert 'oneshelf_stock_feed_age_seconds{source="kingdee"}' in text
-    assert api.get("/metrics", X_Forwarded_For="10.0.0.1").status_code == 403  # noqa: PLR2004
+    assert api.get("/metrics", X_Forwarded_For="10.0.0.1").status_code == 403
     key = make_key("ops")
-    assert api.get("/metrics", X_Forwarded_For="10.0.0.1", Authorization=f"Bearer {key}").status_code == 200  # noqa: PLR2004
+    assert api.get("/metrics", X_Forwarded_For="10.0.0.1", Authorization=f"Bearer {key}").status_code == 200
 
 
 def test_create_key_refuses_an_unknown_role(connection: psycopg.Connection) -> None:

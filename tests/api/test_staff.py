@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from hub.access import revoke_key, split_key
 from storefront_adapter.staff.visit import safe_next
+from tests.api.conftest import no_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 def staff(open_staff: str, seed: Seed) -> Iterator[httpx.Client]:
     """Give a clerk's client in the store of Nanjing Road."""
     assert seed
-    with httpx.Client(base_url=open_staff, cookies={"oneshelf_store": "ST-SH01"}, timeout=20) as client:
+    with httpx.Client(
+        base_url=open_staff, cookies={"oneshelf_store": "ST-SH01"}, timeout=20, verify=no_certificates()
+    ) as client:
         yield client
 
 
@@ -35,7 +39,9 @@ def staff(open_staff: str, seed: Seed) -> Iterator[httpx.Client]:
 def closed(served: tuple[FastAPI, str], seed: Seed) -> Iterator[httpx.Client]:
     """Give a client of the page that asks for a key."""
     assert seed
-    with httpx.Client(base_url=served[1], timeout=20, headers={"Accept": "text/html"}) as client:
+    with httpx.Client(
+        base_url=served[1], timeout=20, headers={"Accept": "text/html"}, verify=no_certificates()
+    ) as client:
         yield client
 
 
@@ -45,7 +51,16 @@ def sign_in(client: httpx.Client, key: str, wish: str = "/staff", **headers: str
 
 @pytest.mark.parametrize(
     "asked",
-    ["QH-OIL-500", "qh-oil-500", "6901234567892", "06901234567892", "K-77001", "亚麻籽油 青禾", "６９０１２３４５６７８９２", " 6901234567892\r"],
+    [
+        "QH-OIL-500",
+        "qh-oil-500",
+        "6901234567892",
+        "06901234567892",
+        "K-77001",
+        "亚麻籽油 青禾",
+        "６９０１２３４５６７８９２",
+        " 6901234567892\r",
+    ],
 )
 def test_one_field_finds_by_code_number_and_name(staff: httpx.Client, asked: str) -> None:
     page = staff.get("/staff", params={"q": asked}).text
@@ -72,7 +87,7 @@ def test_names_list_the_exact_name_first(staff: httpx.Client, seed: Seed) -> Non
     page = staff.get("/staff?q=毛巾").text
     found = re.findall(r'href="/staff\?sku=([\w-]+)"', page)
     assert found[0] == "T-EXACT"
-    assert len(found) == 20  # noqa: PLR2004
+    assert len(found) == 20
 
 
 def test_card_shows_numbers_as_they_are(staff: httpx.Client) -> None:
@@ -105,7 +120,15 @@ def test_language_is_chosen_kept_and_read_from_the_browser(staff: httpx.Client) 
 
 
 def test_pages_carry_a_strict_policy_and_no_inline_code(staff: httpx.Client) -> None:
-    for path in ("/staff", "/staff?q=QH-OIL-500", "/staff?q=青禾", "/staff/stock", "/staff/ops", "/staff/store", "/docs"):
+    for path in (
+        "/staff",
+        "/staff?q=QH-OIL-500",
+        "/staff?q=青禾",
+        "/staff/stock",
+        "/staff/ops",
+        "/staff/store",
+        "/docs",
+    ):
         page = staff.get(path)
         policy = page.headers["content-security-policy"]
         assert "unsafe" not in policy
@@ -121,12 +144,12 @@ def test_find_page_is_light(staff: httpx.Client) -> None:
     answers = [staff.get(file) for file in files]
     assert all("immutable" in answer.headers["cache-control"] for answer in answers)
     weight = sum(len(gzip.compress(content)) for content in [page.encode(), *(answer.content for answer in answers)])
-    assert weight <= 30_000  # noqa: PLR2004
+    assert weight <= 30_000
 
 
 def test_the_store_is_remembered(open_staff: str, seed: Seed) -> None:
     assert seed
-    with httpx.Client(base_url=open_staff) as client:
+    with httpx.Client(base_url=open_staff, verify=no_certificates()) as client:
         assert client.get("/staff/stock").headers["location"].startswith("/staff/store?next=")
         chosen = client.post("/staff/store", data={"code": "ST-HZ01", "next": "/staff?q=QH-OIL-500"})
         assert (chosen.status_code, chosen.headers["location"]) == (303, "/staff?q=QH-OIL-500")
@@ -136,7 +159,8 @@ def test_the_store_is_remembered(open_staff: str, seed: Seed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("show", "found"), [("stocked", {"A", "G"}), ("empty", {"Z"}), ("negative", {"N"}), ("unsellable", {"A"}), ("x", set("AGNZ"))]
+    ("show", "found"),
+    [("stocked", {"A", "G"}), ("empty", {"Z"}), ("negative", {"N"}), ("unsellable", {"A"}), ("x", set("AGNZ"))],
 )
 def test_list_is_filtered(staff: httpx.Client, seed: Seed, show: str, found: set[str]) -> None:
     seed.connection.execute("DELETE FROM stock_unsellable; DELETE FROM stock_level")
@@ -150,7 +174,10 @@ def test_list_is_filtered(staff: httpx.Client, seed: Seed, show: str, found: set
 
 def test_list_is_paged(staff: httpx.Client, seed: Seed) -> None:
     seed.items([f"P-{number:03d}" for number in range(120)], "ST-SH01")
-    pages = [re.findall(r'href="/staff\?sku=(P-\d+)"', staff.get(f"/staff/stock?q=测试&page={page}").text) for page in (1, 2, 3)]
+    pages = [
+        re.findall(r'href="/staff\?sku=(P-\d+)"', staff.get(f"/staff/stock?q=测试&page={page}").text)
+        for page in (1, 2, 3)
+    ]
     assert [len(page) for page in pages] == [50, 50, 20]
     assert sum(pages, []) == sorted(sum(pages, []))
     assert staff.get("/staff/stock?page=999999999999").status_code == httpx.codes.OK
@@ -172,7 +199,7 @@ def test_export_keeps_codes_as_text_and_disarms_formulas(staff: httpx.Client, se
         assert rows[f"F-{number}"][2].value.startswith("'")
         assert rows[f"F-{number}"][2].data_type == "s"
     only = staff.get("/staff/export.xlsx", params={"q": "毛巾"})
-    assert openpyxl.load_workbook(io.BytesIO(only.content)).active.max_row == 2  # type: ignore[union-attr]  # noqa: PLR2004
+    assert openpyxl.load_workbook(io.BytesIO(only.content)).active.max_row == 2  # type: ignore[union-attr]
 
 
 def test_ops_page_shows_what_is_wrong(staff: httpx.Client, seed: Seed) -> None:
@@ -189,8 +216,10 @@ def test_ops_page_shows_what_is_wrong(staff: httpx.Client, seed: Seed) -> None:
 def test_closed_pages_ask_for_a_key(closed: httpx.Client, make_key: Callable[[str], str]) -> None:
     asked = closed.get("/staff?q=QH-RICE")
     assert (asked.status_code, asked.headers["location"]) == (303, "/staff/sign-in?next=%2Fstaff%3Fq%3DQH-RICE")
-    assert closed.get("/staff/card?sku=QH-RICE", headers={"HX-Request": "true"}).headers["hx-redirect"] == "/staff/sign-in"
-    assert sign_in(closed, "osk_wrong_key").status_code == 403  # noqa: PLR2004
+    assert (
+        closed.get("/staff/card?sku=QH-RICE", headers={"HX-Request": "true"}).headers["hx-redirect"] == "/staff/sign-in"
+    )
+    assert sign_in(closed, "osk_wrong_key").status_code == 403
     entered = sign_in(closed, make_key("clerk"), "/staff?q=QH-RICE")
     assert (entered.status_code, entered.headers["location"]) == (303, "/staff?q=QH-RICE")
     assert re.search(r"HttpOnly.*SameSite=lax", entered.headers["set-cookie"])
@@ -198,7 +227,7 @@ def test_closed_pages_ask_for_a_key(closed: httpx.Client, make_key: Callable[[st
     refused = closed.get("/staff/ops")
     assert (refused.status_code, refused.headers["content-type"]) == (403, "text/html; charset=utf-8")
     closed.post("/staff/sign-out")
-    assert closed.get("/staff").status_code == 303  # noqa: PLR2004
+    assert closed.get("/staff").status_code == 303
 
 
 def test_the_session_holds_no_key_and_ends_with_it(
@@ -210,9 +239,9 @@ def test_the_session_holds_no_key_and_ends_with_it(
     assert secret not in closed.cookies["oneshelf_session"]
     assert closed.get("/staff/ops").status_code == httpx.codes.OK
     revoke_key(seed.connection, key_id)
-    later = __import__("time").monotonic() + 5.1
+    later = time.monotonic() + 5.1
     monkeypatch.setattr("hub.access.time.monotonic", lambda: later)
-    assert closed.get("/staff/ops").status_code == 303  # noqa: PLR2004
+    assert closed.get("/staff/ops").status_code == 303
 
 
 @pytest.mark.parametrize("change", ["later", "signature", "id", "junk"])
@@ -227,7 +256,7 @@ def test_a_forged_session_is_none(closed: httpx.Client, make_key: Callable[[str]
     }[change]
     closed.cookies.clear()
     closed.cookies.set("oneshelf_session", forged)
-    assert closed.get("/staff").status_code == 303  # noqa: PLR2004
+    assert closed.get("/staff").status_code == 303
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
@@ -235,13 +264,14 @@ def test_forms_of_other_sites_are_refused(
     closed: httpx.Client, make_key: Callable[[str], str], headers: dict[str, str]
 ) -> None:
     answer = closed.post("/staff/sign-in", data={"key": make_key("clerk")}, headers=headers)
-    assert answer.status_code == 403  # noqa: PLR2004
+    assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
-    assert closed.post("/staff/store", data={"code": "ST-HZ01"}, headers=headers).status_code == 403  # noqa: PLR2004
+    assert closed.post("/staff/store", data={"code": "ST-HZ01"}, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize(
-    "address", ["https://evil.example", "//evil.example", "/\\evil.example", "/staffx", "/v1/stock", "", None, "/staff\n/x"]
+    "address",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "/staffx", "/v1/stock", "", None, "/staff\n/x"],
 )
 def test_nobody_is_led_elsewhere(address: str | None) -> None:
     assert safe_next(address) == "/staff"

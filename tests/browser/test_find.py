@@ -148,7 +148,17 @@ def test_no_page_scrolls_sideways_on_a_small_screen(open_page: OpenPage, seed: S
         "INSERT INTO quarantine (source, kind, key, reason, detail, raw) VALUES ('sap', 'stock', repeat('K', 90), 'r', 'd', '{}')"
     )
     page = open_page(f"/staff?lang={language}")
-    for path in ("/staff", "/staff?q=QH-OIL-500", "/staff?q=VERY", f"/staff?q={LONG_NAME}", "/staff/stock", "/staff/ops", "/staff/store", "/docs", "/problems"):
+    for path in (
+        "/staff",
+        "/staff?q=QH-OIL-500",
+        "/staff?q=VERY",
+        f"/staff?q={LONG_NAME}",
+        "/staff/stock",
+        "/staff/ops",
+        "/staff/store",
+        "/docs",
+        "/problems",
+    ):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], path  # type: ignore[index]
         assert page.evaluate("document.documentElement.lang.slice(0, 2)") == language

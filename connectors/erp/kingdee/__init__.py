@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from connectors.erp.kingdee.client import KingdeeClient
 from connectors.erp.kingdee.connector import KingdeeConnector
 from connectors.erp.kingdee.mapper import KingdeeMapper
 from connectors.erp.kingdee.settings import KingdeeSettings
-from hub.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-__all__ = ["KingdeeConnector", "KingdeeSettings", "create"]
+__all__ = ["SETTINGS", "KingdeeConnector", "KingdeeSettings", "create"]
 
+SETTINGS = KingdeeSettings
+"""What `create` takes as settings."""
 MAPPINGS = ("erp", "kingdee")
 
 
@@ -35,16 +34,9 @@ def create(name: str, settings: Mapping[str, Any], locations: Collection[str], m
         mappings_root: the folder that holds `erp/kingdee/*.yaml`.
 
     Raises:
-        ConfigError: a setting or a mapping file is wrong; values of settings are not repeated in it.
+        ValidationError: a setting is wrong; values are not repeated in it.
+        ConfigError: a mapping file is wrong.
     """
-    try:
-        checked = KingdeeSettings.model_validate(dict(settings))
-    except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False, include_context=False)
-        )
-        message = f"settings of {name}: {'; '.join(problems)}"
-        raise ConfigError(message) from None
+    checked = KingdeeSettings.model_validate(dict(settings))
     mapper = KingdeeMapper(mappings_root.joinpath(*MAPPINGS), checked, locations)
     return KingdeeConnector(name, checked, KingdeeClient(name, checked), mapper, locations=locations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from connectors.erp.kingdee.settings import KingdeeSettings
 
 _ENTRY_ID = "_FENTRYID"
+_MEMBER = "__"
+_MEMBER_FIELD = re.compile(r"[^.]+\.(FF\d+)(?:\.|$)", re.IGNORECASE)
 _NAMING_KEYS = frozenset({"KEY", "FIELDNAME", "PROPERTYNAME", "PKFIELDNAME", "ENTRYPKFIELDNAME", "MASTERPKFIELDNAME"})
 _ALWAYS_THERE = frozenset({ROW_ID})
 _CLOCK_SLACK = timedelta(minutes=10)
@@ -144,9 +147,18 @@ def missing_fields(fields: Sequence[str], known: frozenset[str]) -> list[str]:
     """Return the fields that a form does not have.
 
     Only the part before the first dot can be looked up, since what stands behind it belongs to another form; an entry's
-    id is looked up by the name of its entry.
+    id is looked up by the name of its entry. A value of an auxiliary property, `FAuxPropId.FF100001.FNumber`, is
+    described as `FAUXPROPID__FF100001`, unless the description lists no such members at all.
     """
-    return [field for field in fields if _base(field) not in known | _ALWAYS_THERE]
+    with_members = {name.partition(_MEMBER)[0] for name in known if _MEMBER in name}
+
+    def is_known(field: str) -> bool:
+        base = _base(field)
+        member = _MEMBER_FIELD.match(field)
+        wanted = f"{base}{_MEMBER}{member[1].upper()}" if member and base in with_members else base
+        return wanted in known | _ALWAYS_THERE
+
+    return [field for field in fields if not is_known(field)]
 
 
 def _base(field: str) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from connectors.erp.sap.client import SapClient
 from connectors.erp.sap.connector import SapConnector
 from connectors.erp.sap.mapper import SapMapper
 from connectors.erp.sap.push import MaterialDocumentReceiver
 from connectors.erp.sap.settings import SapSettings
-from hub.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,7 +22,10 @@ METADATA = {
     "receives_push": True,
 }
 
-__all__ = ["METADATA", "MaterialDocumentReceiver", "SapConnector", "SapSettings", "create", "receiver"]
+SETTINGS = SapSettings
+"""What `create` takes as settings."""
+
+__all__ = ["METADATA", "SETTINGS", "MaterialDocumentReceiver", "SapConnector", "SapSettings", "create", "receiver"]
 
 
 def create(name: str, settings: Mapping[str, Any], locations: Collection[str], mappings_root: Path) -> SapConnector:
@@ -38,9 +38,10 @@ def create(name: str, settings: Mapping[str, Any], locations: Collection[str], m
         mappings_root: the folder `mappings`.
 
     Raises:
-        ConfigError: a setting or a location code is wrong, or a mapping file is refused (`MappingError`).
+        ValidationError: a setting is wrong; values are not repeated in it.
+        ConfigError: a location code is wrong, or a mapping file is refused (`MappingError`).
     """
-    checked = _check_settings(name, settings)
+    checked = SapSettings.model_validate(dict(settings))
     mapper = SapMapper(mappings_root / "erp" / "sap", (checked.language, checked.fallback_language))
     return SapConnector(name, checked, SapClient(checked), mapper, locations)
 
@@ -49,19 +50,7 @@ def receiver(name: str, settings: Mapping[str, Any]) -> MaterialDocumentReceiver
     """Return the push receiver of one connection.
 
     Raises:
-        ConfigError: a setting is wrong.
+        ValidationError: a setting is wrong; values are not repeated in it.
     """
-    secret = _check_settings(name, settings).hook_secret
+    secret = SapSettings.model_validate(dict(settings)).hook_secret
     return MaterialDocumentReceiver(name, secret.get_secret_value() if secret else None)
-
-
-def _check_settings(name: str, settings: Mapping[str, Any]) -> SapSettings:
-    try:
-        return SapSettings.model_validate(dict(settings))
-    except ValidationError as error:
-        # the values stay out: one of them may be a secret
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False, include_context=False)
-        )
-        raise ConfigError(f"connection {name}: {faults}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.erp.kingdee.database import QUANTITY_SCALE, wire_time
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sandbox.erp.kingdee.world import World
 
 _CHINESE: Final = 2052
+_ENTRY_COLUMNS: Final = ("_FENTRYID", "_FSEQ")
+_FLEX_MEMBER: Final = re.compile(r"FF\d+")
 _ELEMENT_TYPES: Final = {Kind.TEXT: 1, Kind.QUANTITY: 2, Kind.DATE: 4, Kind.INTEGER: 9}
 
 
@@ -107,7 +110,10 @@ def _base_data(world: World, form_id: str, number: str) -> dict[str, Any]:
 
 
 def business_info(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer QueryBusinessInfo: the keys that FieldKeys may name.
+    """Answer QueryBusinessInfo: the elements that FieldKeys may name, each by its key alone, in upper case.
+
+    What FieldKeys puts behind a dot is a property of another object and is not described, but the members of a flex
+    field (auxiliary properties, 辅助属性) are: `FAuxPropId.FF100001.FNumber` is one of `FAUXPROPID__FF100001`.
 
     Raises:
         ApiError: MsgCode 4, no such business object.
@@ -116,15 +122,24 @@ def business_info(data: Mapping[str, Any]) -> dict[str, Any]:
     form = query_forms().get(form_id.lower())
     if form is None:
         raise ApiError(f"业务对象{form_id}不存在，请检查FormId。", BAD_REQUEST)
-    fields = [
-        {"Key": column.name, "FieldName": column.name.upper(), "ElementType": _ELEMENT_TYPES[column.kind]}
-        for column in form.columns.values()
-    ]
+    types = {key: _ELEMENT_TYPES[column.kind] for column in form.columns.values() for key in _element_keys(column.name)}
+    fields = [{"Key": key, "FieldName": key, "ElementType": kind} for key, kind in types.items()]
     bill = bill_forms().get(form_id.lower())
     keys = ["FBillHead", *([bill.entry_key] if bill else [])]
     described = {
         "Id": form.form_id,
         "Name": [{"Key": _CHINESE, "Value": form.title}],
-        "Entrys": [{"Key": key, "Fields": fields if key == keys[-1] else []} for key in keys],
+        "PkFieldName": "FID",
+        "Entrys": [
+            {"Key": key, "EntryPkFieldName": "FEntryID", "Fields": fields if key == keys[-1] else []} for key in keys
+        ],
     }
     return {"Result": {"ResponseStatus": status(), "NeedReturnData": described}}
+
+
+def _element_keys(name: str) -> list[str]:
+    """Return the keys of the elements behind a name of FieldKeys; none for an entry's id and number."""
+    base, *members = name.upper().split(".")
+    if base in {"FID", "FENTRYID"} or base.endswith(_ENTRY_COLUMNS):
+        return []
+    return [base, f"{base}__{members[0]}"] if members and _FLEX_MEMBER.fullmatch(members[0]) else [base]

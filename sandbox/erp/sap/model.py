@@ -233,6 +233,7 @@ PRODUCT: Final = EntitySet(
         _text("Brand", 4),
         _text("ProductStandardID", 18),
         _text("InternationalArticleNumberCat", 2),
+        _text("SizeOrDimensionText", 32),
         Property("IsBatchManagementRequired", BOOLEAN),
     ),
     navigations=(

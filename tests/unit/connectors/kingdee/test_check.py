@@ -142,10 +142,15 @@ def test_create_makes_a_connector_from_plain_settings() -> None:
 
 
 def test_wrong_settings_are_told_without_their_values() -> None:
-    with pytest.raises(ConfigError) as caught:
-        create("kd", {**SETTINGS, "lcid": "sécret", "app_secret": 5}, LOCATIONS, MAPPINGS.parents[1])
-    assert "lcid" in str(caught.value)
+    wrong = {**SETTINGS, "lcid": "sécret", "app_secret": 5}
+    with pytest.raises(ValidationError) as caught:
+        create("kd", wrong, LOCATIONS, MAPPINGS.parents[1])
     assert "sécret" not in str(caught.value)
+    with pytest.raises(ConfigError) as explained:
+        create_erp("kingdee", "kd", wrong, LOCATIONS, MAPPINGS.parents[1])
+    assert "sources.kd.connection.lcid" in str(explained.value)
+    assert "ONESHELF_SOURCES__KD__CONNECTION__APP_SECRET" in str(explained.value)
+    assert "sécret" not in str(explained.value)
 
 
 def test_a_missing_or_foreign_mapping_file_is_told(tmp_path: Path) -> None:

@@ -180,10 +180,13 @@ def test_factory_gives_what_the_hub_asks_for() -> None:
     ],
 )
 def test_wrong_settings_are_named_and_secrets_are_not(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ValidationError) as caught:
         create("sap-cn", {**BASIC, **changes}, LOCATIONS, MAPPINGS)
     assert "geheim" not in str(caught.value)
-    assert "sap-cn" in str(caught.value)
+    with pytest.raises(ConfigError) as explained:
+        create_erp("sap", "sap-cn", {**BASIC, **changes}, LOCATIONS, MAPPINGS)
+    assert "geheim" not in str(explained.value)
+    assert "sources.sap-cn.connection" in str(explained.value)
 
 
 def test_wrong_location_and_missing_mapping(tmp_path: Any) -> None:
