@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -30,7 +31,7 @@ def redact(value: Any, name: str = "") -> Any:  # noqa: ANN401 - walks any JSON-
         return MASK if value not in (None, "") else value
     if isinstance(value, Mapping):
         return {key: redact(item, str(key)) for key, item in value.items()}
-    if isinstance(value, (list, tuple, Set)):
+    if isinstance(value, (list, tuple, AbstractSet)):
         return [redact(item) for item in value]
     if isinstance(value, str):
         return _PERSONAL_VALUES.sub(MASK, _URL_CREDENTIALS.sub(MASK, value))

@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from flows.runtime import Runtime, open_runtime
 from hub.access import create_key, load_roles
@@ -19,7 +22,6 @@ from hub.db.migrate import current_revision, upgrade
 from hub.errors import ConfigError, OneshelfError
 from hub.items.store import sync_items
 from hub.mapping import MappingErrors, diff_mappings, load_mapping, load_tree, mapping_schema
-from hub.mapping.loader import MappingError
 from hub.settings import Settings, load_settings
 from hub.stock.reading import read_stock
 from hub.sync.inbox import replay_quarantined
@@ -28,7 +30,7 @@ from hub.sync.quarantine import open_entries
 from oneshelf.demo import run_demo
 from oneshelf.doctor import examine
 from oneshelf.sandboxes import PORTS, run_sandbox
-from oneshelf.up import run_up
+from oneshelf.up import naming_order, run_up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="One stock ledger for every shop and store.")
 sync_app = typer.Typer(no_args_is_help=True, help="Read an ERP now, without Prefect.")
@@ -55,8 +57,15 @@ def main() -> None:
     try:
         app()
     except OneshelfError as error:
-        console.print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        _complain(type(error).__name__, str(error))
         raise SystemExit(1) from None
+    except (psycopg.Error, SQLAlchemyError) as error:
+        _complain("database", f"{next(iter(str(error).splitlines()), '')}; run oneshelf db upgrade, or oneshelf doctor")
+        raise SystemExit(1) from None
+
+
+def _complain(kind: str, text: str) -> None:
+    console.print(f"[bold red]{kind}[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -119,7 +128,8 @@ def doctor() -> None:
         result = finding.result
         well = well and result.ok
         mark = "[green]ok[/]" if result.ok else "[red]!![/]"
-        table.add_row(mark, finding.area, result.name, result.detail, "" if result.ok else result.advice)
+        words = (finding.area, result.name, result.detail, "" if result.ok else result.advice)
+        table.add_row(mark, *map(escape, words))
     console.print(table)
     raise typer.Exit(0 if well else 1)
 
@@ -136,7 +146,7 @@ def sync_inventory(
     with open_runtime() as runtime:
         upgrade(runtime.database)
         runtime.declare()
-        for name in [source] if source else list(runtime.settings.enabled_sources()):
+        for name in [source] if source else naming_order(runtime.settings):
             started = time.monotonic()
             sync = runtime.inventory(name)
             if full:
@@ -149,7 +159,7 @@ def sync_inventory(
                 continue
             refused = refused or report.state != "applied"
             changed = f"{report.rows} rows, {len(report.changed)} levels changed, {report.rejected} rejected"
-            console.print(f"{name}: {report.state}, {changed} ({seconds:.1f} s) {report.reason}")
+            console.print(f"{name}: {report.state}, {changed} ({seconds:.1f} s) {escape(report.reason)}")
     raise typer.Exit(1 if refused else 0)
 
 
@@ -167,15 +177,15 @@ def stock_show(sku: str) -> None:
     with open_runtime() as runtime:
         item = asyncio.run(read(runtime))
     if item is None:
-        console.print(f"no SKU {sku}")
+        console.print(f"no SKU {escape(sku)}")
         raise typer.Exit(1)
-    console.print(f"[bold]{item.sku}[/] {item.name} ({item.unit})", highlight=False)
+    console.print(f"[bold]{escape(item.sku)}[/] {escape(item.name)} ({escape(item.unit)})", highlight=False)
     table = Table("place", "", "on hand", "not sellable", "consigned", "as of", "", box=None, pad_edge=False)
     for level in item.levels:
         apart = ", ".join(f"{status} {quantity:f}" for status, quantity in level.unsellable.items())
         as_of = level.as_of.isoformat(timespec="seconds") if level.as_of else "never"
         stale = "[red]stale[/]" if level.stale else ""
-        table.add_row(level.code, level.name, f"{level.on_hand:f}", apart, f"{level.consigned:f}", as_of, stale)
+        table.add_row(level.code, escape(level.name), f"{level.on_hand:f}", apart, f"{level.consigned:f}", as_of, stale)
     console.print(table)
 
 
@@ -185,7 +195,7 @@ def mappings_check() -> None:
     try:
         files = load_tree(_settings().mappings_dir)
     except MappingErrors as error:
-        console.print(str(error), style="red", highlight=False, soft_wrap=True)
+        console.print(str(error), style="red", highlight=False, soft_wrap=True, markup=False)
         raise typer.Exit(1) from None
     for path, mapping in files.items():
         console.print(f"ok  {path}  {mapping.version}", highlight=False)
@@ -198,10 +208,12 @@ def mappings_test(file: Path, sample: Annotated[Path, typer.Argument(help="JSON:
     for number, raw in enumerate(_samples(sample), start=1):
         try:
             record = mapping.apply(raw)
-            console.print(f"{number}: {'skipped' if record is None else record}", highlight=False, soft_wrap=True)
+            console.print(
+                f"{number}: {'skipped' if record is None else escape(str(record))}", highlight=False, soft_wrap=True
+            )
         except OneshelfError as error:
             failed += 1
-            console.print(f"{number}: [red]{error}[/]", highlight=False, soft_wrap=True)
+            console.print(f"{number}: [red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -216,7 +228,8 @@ def mappings_explain(
         for step in mapping.explain(raw):
             read = ", ".join(f"{path}={value!r}" for path, value in step.inputs)
             steps = " → ".join(f"{name}: {value!r}" for name, value in step.results)
-            table.add_row(step.field, read, steps, f"[red]{step.error}[/]" if step.error else repr(step.value))
+            value = f"[red]{escape(str(step.error))}[/]" if step.error else escape(repr(step.value))
+            table.add_row(step.field, escape(read), escape(steps), value)
         console.print(table)
 
 
@@ -226,7 +239,7 @@ def mappings_diff(old: Path, new: Path, sample: Annotated[Path | None, typer.Arg
     differences = diff_mappings(old, new, _samples(sample) if sample else (), tables=_tables(old) | _tables(new))
     table = Table("kind", "what", "old", "new", box=None, pad_edge=False)
     for difference in differences:
-        table.add_row(difference.kind, difference.name, difference.old, difference.new)
+        table.add_row(difference.kind, *map(escape, (difference.name, difference.old, difference.new)))
     console.print(table if differences else "no difference")
 
 
@@ -264,7 +277,7 @@ def quarantine_list() -> None:
     table = Table("source", "kind", "key", "reason", "detail", "times", "last seen", box=None, pad_edge=False)
     for entry in entries:
         values = (entry[name] for name in ("source", "kind", "key", "reason", "detail", "times", "last_seen_at"))
-        table.add_row(*(str(value) for value in values))
+        table.add_row(*(escape(str(value)) for value in values))
     console.print(table if entries else "nothing in quarantine")
 
 
@@ -286,7 +299,7 @@ def _load(file: Path) -> Any:  # noqa: ANN401 - a mapping
 def _tables(file: Path) -> dict[str, dict[str, str]]:
     """Return the file's own `example_tables`, which stand in for the tables that a connector hands over."""
     mapping = load_mapping(file)
-    return {name: dict(table) for name, table in mapping.spec.example_tables.items()}
+    return {name: dict(table.entries) for name, table in mapping.spec.example_tables.items()}
 
 
 def _samples(path: Path) -> list[dict[str, Any]]:
@@ -297,4 +310,4 @@ def _samples(path: Path) -> list[dict[str, Any]]:
     return content if isinstance(content, list) else [content]
 
 
-__all__ = ["MappingError", "app", "main"]
+__all__ = ["app", "main"]

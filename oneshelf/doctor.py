@@ -51,18 +51,24 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         with database_url(settings) as url:
             database = Database(url, pool_size=2)
-            runtime = Runtime(settings, database, locations)
-            yield from _database(runtime)
-            for source in settings.enabled_sources():
-                yield from _connector(runtime, source)
-            database.close()
+            try:
+                runtime = Runtime(settings, database, locations)
+                yield from _database(runtime)
+                for source in settings.enabled_sources():
+                    yield from _connector(runtime, source)
+            finally:
+                database.close()
     except (OSError, OneshelfError, psycopg.Error, SQLAlchemyError) as error:
         advice = "start PostgreSQL, or mend ONESHELF_DATABASE__URL"
-        yield Finding("database", CheckResult("connection", ok=False, detail=str(error).splitlines()[0], advice=advice))
+        yield Finding("database", CheckResult("connection", ok=False, detail=_first_line(error), advice=advice))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _disk(settings: Settings) -> CheckResult:
-    place = settings.state_dir if settings.state_dir.exists() else settings.state_dir.parent
+    place = next(place for place in (settings.state_dir, *settings.state_dir.absolute().parents) if place.exists())
     free = shutil.disk_usage(place).free / 1e9
     advice = f"free some space below {settings.state_dir}"
     return CheckResult("free space", ok=free > _FREE_GIGABYTES, detail=f"{free:.0f} GB", advice=advice)

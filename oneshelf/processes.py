@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_SECONDS = 8.0
+# A proxy of the company is for the world outside, not for this machine.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class StartError(RuntimeError):
@@ -42,9 +44,9 @@ def free_port(preferred: int) -> int:
 def answers(url: str, *, timeout: float = 2.0) -> bool:
     """Tell whether an HTTP GET of a local URL is answered with success."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 - our own loopback URLs
+        with _DIRECT.open(url, timeout=timeout) as response:
             return bool(response.status < 300)  # noqa: PLR2004 - HTTP success
-    except (OSError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
@@ -95,7 +97,7 @@ class Child:
         """Ask it and all its descendants to end, and end those that do not."""
         if self.process is None:
             return
-        family = list(_family(self.process.pid))
+        family = list(_family(self.process))
         for process in family:
             _signal(process, signal.SIGTERM)
         _, stubborn = psutil.wait_procs(family, timeout=_STOP_SECONDS)
@@ -105,13 +107,24 @@ class Child:
         self.process = None
 
 
-def _family(pid: int) -> Iterator[psutil.Process]:
+def _family(leader: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
+    """Yield the process and its descendants; once it has died, those that it left in its session."""
     try:
-        parent = psutil.Process(pid)
-        yield parent
-        yield from parent.children(recursive=True)
+        if leader.poll() is None:
+            parent = psutil.Process(leader.pid)
+            yield parent
+            yield from parent.children(recursive=True)
+        elif not psutil.pid_exists(leader.pid):  # else the number is somebody else's by now
+            yield from (process for process in psutil.process_iter() if _session(process) == leader.pid)
     except psutil.NoSuchProcess:
         return
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return None
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
@@ -122,7 +135,10 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 class Supervisor:
-    """Starts children, restarts those that die, and stops all of them, last started first."""
+    """Starts children, restarts those that die, and stops all of them, last started first.
+
+    What a dead child had started is ended before it starts again: two of a kind would get in each other's way.
+    """
 
     def __init__(self) -> None:
         self.children: list[Child] = []
@@ -137,6 +153,7 @@ class Supervisor:
         """Start again what has ended; returns the names."""
         dead = [child for child in self.children if not child.alive]
         for child in dead:
+            child.stop()
             child.restarts += 1
             child.start()
         return [child.name for child in dead]

@@ -12,6 +12,7 @@ from sandbox.erp.sap import auth as sap
 from sandbox.erp.sap.app import create_app as create_sap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.applications import Starlette
@@ -25,7 +26,8 @@ def create_sandbox(name: str, database: Path, *, articles: int, moves_per_minute
     Raises:
         KeyError: there is no such sandbox.
     """
-    factory = {"sap": create_sap, "kingdee": create_kingdee}[name]
+    factories: dict[str, Callable[..., Starlette]] = {"sap": create_sap, "kingdee": create_kingdee}
+    factory = factories[name]
     database.parent.mkdir(parents=True, exist_ok=True)
     return factory(database, articles=articles, moves_per_minute=moves_per_minute)
 

@@ -7,13 +7,16 @@ parent directories of the data for traversal: keep the data where others may tra
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
-from typing import TYPE_CHECKING
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, ClassVar
 
+import psutil
 import psycopg
 from psycopg import sql
-
-from hub.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +34,9 @@ max_wal_size = 2GB
 class EmbeddedServer:
     """A handle on the embedded server of one data directory; `stop` lets go of it."""
 
+    _handles: ClassVar[Counter[Path]] = Counter()  # the package counts processes, not the handles of one
+    _handles_lock: ClassVar[threading.Lock] = threading.Lock()
+
     def __init__(self, data_dir: Path) -> None:
         # Imported here because importing it looks for a run-time directory and warns when there is none.
         with warnings.catch_warnings():
@@ -46,6 +52,9 @@ class EmbeddedServer:
                 with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as conf:
                     conf.write(_TUNING)
         self._server.start()
+        self._held = True
+        with self._handles_lock:
+            self._handles[self._server.pgdata] += 1
         self.url = self._create_database()
 
     def _create_database(self) -> str:
@@ -53,18 +62,21 @@ class EmbeddedServer:
         with psycopg.connect(admin, autocommit=True) as connection:
             exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
             if not exists:
-                try:
+                # another process may be faster
+                with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
-                except psycopg.errors.UniqueViolation as error:  # another process was faster
-                    if not _exists(connection):
-                        raise ConfigError("the embedded database could not be created") from error
         return str(self._server.get_uri(database=_DATABASE))
 
     def stop(self) -> None:
         """Let go of the server; it stops when no other process holds it."""
+        with self._handles_lock:
+            if not self._held:
+                return
+            self._held = False
+            self._handles[self._server.pgdata] -= 1
+            if self._handles[self._server.pgdata] > 0:
+                return
+        with self._server._lock:  # noqa: SLF001 - the package keeps counting processes that were killed
+            holders = self._server.global_process_id_list
+            holders.put([pid for pid in holders.get_and_add(os.getpid()) if psutil.pid_exists(pid)])
         self._server.cleanup()
-
-
-def _exists(connection: psycopg.Connection) -> bool:
-    row = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (_DATABASE,)).fetchone()
-    return row is not None

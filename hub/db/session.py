@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+import psycopg
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -14,7 +15,6 @@ from hub.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -65,11 +65,8 @@ class Database:
             try:
                 yield connection
             finally:
-                if connection.closed:
+                if not _cleaned(connection):
                     pooled.invalidate()
-                else:
-                    connection.execute("DISCARD TEMP")
-                    connection.autocommit = False
         finally:
             pooled.close()
 
@@ -87,3 +84,17 @@ class Database:
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def _cleaned(connection: psycopg.Connection) -> bool:
+    """Bring a lent connection back to how the pool keeps it; False if it can't be used any more."""
+    if connection.closed:
+        return False
+    try:
+        connection.rollback()  # what the borrower left open by an error
+        connection.execute("DISCARD TEMP")
+        connection.execute("UNLISTEN *")
+        connection.autocommit = False
+    except psycopg.Error:
+        return False
+    return True

@@ -134,7 +134,7 @@ class ItemMatcher:
         problem = None
         if linked is not None and linked != record.item:
             problem = f"item {item.sku} (by {evidence}) is already {linked} in this source"
-        elif evidence == "barcode" and record.gtin and self.barcodes[record.gtin][1] != 1:
+        elif record.gtin in self.barcodes and self.barcodes[record.gtin][1] != 1:
             problem = f"its GTIN is a package of several of item {item.sku}"
         elif evidence in {"gtin", "barcode"} and rules.identity != "gtin":
             problem = f"item {item.sku} has this GTIN, and GTINs do not identify in this source"
@@ -177,8 +177,11 @@ class ItemMatcher:
         self, item: Item, record: ItemRecord, barcode: BarcodeRecord, rules: SourceRules
     ) -> Rejection | None:
         owner, factor = self.barcodes.get(barcode.code, (item, None))
-        if owner is not item:
-            return _reject(record, "barcode_taken", f"barcode {barcode.code} belongs to {owner.sku}")
+        for taken_by in (owner, self._by_gtin.get(barcode.code, item)):
+            if taken_by is not item:
+                return _reject(record, "barcode_taken", f"barcode {barcode.code} belongs to {taken_by.sku}")
+        if barcode.code == item.gtin and barcode.factor != 1:
+            return _reject(record, "pack_differs", f"barcode {barcode.code} is the GTIN of one {item.unit}, no package")
         if factor == barcode.factor:
             return None
         if factor is not None and not self._speaks_for(item, rules):

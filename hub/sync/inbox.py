@@ -65,7 +65,8 @@ def claim_events(
 def mark_done(connection: psycopg.Connection, events: Collection[Claimed]) -> None:
     """Mark events as done, in the transaction of their effect."""
     connection.execute(
-        "UPDATE inbox SET state = 'done', done_at = clock_timestamp(), error = NULL WHERE id = ANY(%s)",
+        "UPDATE inbox SET state = 'done', done_at = clock_timestamp(), error = NULL"
+        " WHERE id = ANY(%s) AND state = 'pending'",
         ([event.id for event in events],),
     )
 
@@ -73,7 +74,12 @@ def mark_done(connection: psycopg.Connection, events: Collection[Claimed]) -> No
 def put_back(connection: psycopg.Connection, event: Claimed, error: str, *, most_attempts: int) -> bool:
     """Leave a failed event for later with back-off, or quarantine it after its last attempt; True if it goes on."""
     if event.attempts >= most_attempts:
-        connection.execute("UPDATE inbox SET state = 'quarantined', error = %s WHERE id = %s", (error[:500], event.id))
+        given_up = connection.execute(
+            "UPDATE inbox SET state = 'quarantined', error = %s WHERE id = %s AND state = 'pending'",
+            (error[:500], event.id),
+        )
+        if not given_up.rowcount:  # our lease had ended, and another one has brought it to its end
+            return False
         raw = {"event_id": event.event.event_id, "kind": event.event.kind, "payload": dict(event.event.payload)}
         rejection = Rejection("push_failed", error[:500], raw, item=event.event.event_id)
         quarantine(connection, event.source, KIND, [rejection])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,8 +32,25 @@ def rejection_key(rejection: Rejection) -> str:
 
 
 def to_json(value: Any) -> str:  # noqa: ANN401 - any raw record
-    """Return JSON text of a raw record; numbers that JSON can't carry exactly become text."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    """Return JSON text of a raw record; what neither JSON nor PostgreSQL can carry exactly becomes text."""
+    return json.dumps(_storable(value), ensure_ascii=False, sort_keys=True, default=lambda other: _clean(str(other)))
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401 - as above
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {_clean(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]
+    return value
+
+
+def _clean(text: str) -> str:
+    """Return text with what PostgreSQL can't hold, NUL and halves of characters, replaced."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def quarantine(connection: psycopg.Connection, source: str, kind: str, rejections: Iterable[Rejection]) -> None:
@@ -41,9 +59,9 @@ def quarantine(connection: psycopg.Connection, source: str, kind: str, rejection
         {
             "source": source,
             "kind": kind,
-            "key": rejection_key(rejection),
+            "key": _clean(rejection_key(rejection)),
             "reason": rejection.reason,
-            "detail": rejection.detail,
+            "detail": _clean(rejection.detail),
             "raw": to_json(rejection.raw),
         }
         for rejection in rejections

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
@@ -40,7 +40,7 @@ class Api:
         """GET with headers whose names are given with underscores."""
         return self.client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
-    def body(self, path: str) -> dict[str, object]:
+    def body(self, path: str) -> dict[str, Any]:
         """GET what must succeed."""
         answer = self.client.get(path)
         assert answer.status_code == httpx.codes.OK, answer.text

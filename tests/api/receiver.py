@@ -11,7 +11,7 @@ from hub.errors import AuthFailed, RecordError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SECRET = "let-me-in"  # noqa: S105 - of the stub
+SECRET = "let-me-in"
 
 
 class StubReceiver:

@@ -43,7 +43,8 @@ class Seed:
     ) -> None:
         """Add a place."""
         self.connection.execute(
-            "INSERT INTO location (code, name, kind, stock_source, sellable_online, pickup, time_zone, position, active)"
+            "INSERT INTO location"
+            " (code, name, kind, stock_source, sellable_online, pickup, time_zone, position, active)"
             " VALUES (%s, %s, %s, %s, %s, false, 'Asia/Shanghai', (SELECT count(*) FROM location), %s)",
             (code, name, kind, source, online, active),
         )

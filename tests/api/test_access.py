@@ -73,7 +73,7 @@ def test_only_the_digest_is_kept(connection: psycopg.Connection, make_key: Calla
     secret = key.rpartition("_")[2]
     rows = connection.execute("SELECT id, name, role, encode(secret_sha256, 'hex') FROM api_key").fetchall()
     assert secret not in str(rows)
-    assert len(secret) == 64 - 256 bits
+    assert len(secret) == 64  # 256 bits
 
 
 def test_figures_are_for_this_machine_and_for_ops(api: Api, make_key: Callable[[str], str]) -> None:

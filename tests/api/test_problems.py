@@ -108,7 +108,7 @@ def test_a_lost_database_is_unavailable_and_not_ready(api: Api, seed: Seed) -> N
     api.app.state.services.database.close()
     database = seed.connection.info.dbname
     with type(seed.connection).connect(seed.connection.info.dsn, dbname="postgres", autocommit=True) as admin:
-        admin.execute(f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
+        admin.execute(f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS false')
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
             (database,),
@@ -116,7 +116,7 @@ def test_a_lost_database_is_unavailable_and_not_ready(api: Api, seed: Seed) -> N
         answer = api.get("/v1/stock/QH-RICE")
         ready = api.get("/readyz")
         alive = api.get("/livez")
-        admin.execute(f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+        admin.execute(f'ALTER DATABASE "{database}" WITH ALLOW_CONNECTIONS true')
     assert_problem(answer, 503, "database-unavailable")
     assert answer.headers["retry-after"]
     assert assert_problem(ready, 503, "not-ready")["checks"] == {"database": "unreachable"}

@@ -100,8 +100,8 @@ def test_an_old_or_incomplete_feed_makes_its_places_stale(
     api: Api,
     seed: Seed,
     age: float | None,
-    full: bool,
-    stale: bool,  # noqa: FBT001
+    full: bool,  # noqa: FBT001 - a column of the table above
+    stale: bool,  # noqa: FBT001 - as well
 ) -> None:
     seed.feed("kingdee", age=age, full=full)
     body = api.body(OIL)
@@ -150,7 +150,7 @@ def test_tag_changes_with_a_number_and_with_staleness(api: Api, seed: Seed) -> N
     assert len(set(tags)) == len(tags)
 
 
-def walk(api: Api, query: str, between: Any = None) -> tuple[list[tuple[str, str]], str]:  # noqa: ANN401
+def walk(api: Api, query: str, between: Any = None) -> tuple[list[tuple[str, str]], str]:
     seen: list[tuple[str, str]] = []
     cursor = ""
     while True:
@@ -208,13 +208,13 @@ def test_follower_hears_of_a_change_that_was_being_written(api: Api, seed: Seed)
 def test_updated_since_leaves_out_what_is_older(api: Api, seed: Seed) -> None:
     seed.connection.execute("UPDATE stock_level SET changed_at = changed_at - interval '1 day'")
     seed.level("QH-RICE", "ST-SH01", 4)
-    since = str(level_changed(api, "QH-RICE")).replace("+", "%2B")
+    since = level_changed(api, "QH-RICE").replace("+", "%2B")
     assert walk(api, f"updated_since={since}")[0] == [("QH-RICE", "ST-SH01")]
 
 
 def level_changed(api: Api, sku: str) -> str:
     rows: Any = api.body("/v1/stock?limit=200")["items"]
-    return next(row["changed_at"] for row in rows if row["sku"] == sku)
+    return str(next(row["changed_at"] for row in rows if row["sku"] == sku))
 
 
 @pytest.mark.parametrize("query", ["location=ST-SH01", "updated_since=2026-01-01T00:00:00Z"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
@@ -19,6 +19,43 @@ if TYPE_CHECKING:
     OpenPage = Callable[..., Page]
 
 NUMBER = ".big .number"
+SMALL_TARGETS = """() => [...document.querySelectorAll("a:not(.skip), button, input, select")]
+  .filter((element) => element.getClientRects().length && !element.closest("p"))
+  .map((element) => [element.textContent.trim() || element.id, element.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 || box.width < 44)
+  .map(([name, box]) => `${name} ${box.width}×${box.height}`)"""
+# WCAG's relative luminance and contrast of every piece of text against the first opaque ground behind it
+WEAK_TEXTS = """() => {
+  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (value) => value <= 10 ? value / 255 / 12.92 : ((value / 255 + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const color = parts(getComputedStyle(element).backgroundColor);
+      if (color.length === 3 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const contrast = (element) => {
+    const pair = [light(parts(getComputedStyle(element).color)), light(ground(element))];
+    return (Math.max(...pair) + .05) / (Math.min(...pair) + .05);
+  };
+  const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  return [...document.querySelectorAll("body *")].filter(hasText)
+    .map((element) => [element.textContent.trim().slice(0, 20), contrast(element)])
+    .filter(([, value]) => value < 4.5);
+}"""
+SCREENS = (
+    "/staff",
+    "/staff?q=QH-OIL-500",
+    "/staff?q=VERY",
+    f"/staff?q={LONG_NAME}",
+    "/staff/stock",
+    "/staff/ops",
+    "/staff/store",
+    "/docs",
+    "/problems",
+)
 
 
 def scan(page: Page, code: str) -> None:
@@ -68,7 +105,7 @@ def test_a_double_scan_asks_once_and_two_items_ask_twice(open_page: OpenPage) ->
     page.wait_for_timeout(350)
     scan(page, "QH-RICE")
     page.wait_for_timeout(200)
-    assert len(searches) == 3  # noqa: PLR2004 - meant, since it came later
+    assert len(searches) == 3  # meant, since it came later
 
 
 def test_names_give_a_list_that_leads_to_the_card(open_page: OpenPage) -> None:
@@ -145,20 +182,11 @@ def test_no_page_scrolls_sideways_on_a_small_screen(open_page: OpenPage, seed: S
     seed.item("VERY-LONG-SKU-" + "X" * 60, LONG_NAME * 2)
     seed.level("VERY-LONG-SKU-" + "X" * 60, "ST-SH01", "-123456.789")
     seed.connection.execute(
-        "INSERT INTO quarantine (source, kind, key, reason, detail, raw) VALUES ('sap', 'stock', repeat('K', 90), 'r', 'd', '{}')"
+        "INSERT INTO quarantine (source, kind, key, reason, detail, raw)"
+        " VALUES ('sap', 'stock', repeat('K', 90), 'r', 'd', '{}')"
     )
     page = open_page(f"/staff?lang={language}")
-    for path in (
-        "/staff",
-        "/staff?q=QH-OIL-500",
-        "/staff?q=VERY",
-        f"/staff?q={LONG_NAME}",
-        "/staff/stock",
-        "/staff/ops",
-        "/staff/store",
-        "/docs",
-        "/problems",
-    ):
+    for path in SCREENS:
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], path  # type: ignore[index]
         assert page.evaluate("document.documentElement.lang.slice(0, 2)") == language
@@ -166,32 +194,14 @@ def test_no_page_scrolls_sideways_on_a_small_screen(open_page: OpenPage, seed: S
 
 def test_targets_are_large_enough_for_fingers(open_page: OpenPage) -> None:
     page = open_page("/staff?q=QH-OIL-500")
-    small: Any = page.evaluate(
-        """() => [...document.querySelectorAll("a:not(.skip), button, input, select")]
-        .filter((element) => element.getClientRects().length && !element.closest("p"))
-        .map((element) => [element.textContent.trim() || element.id, element.getBoundingClientRect()])
-        .filter(([, box]) => box.height < 44 || box.width < 44).map(([name, box]) => `${name} ${box.width}×${box.height}`)"""
-    )
-    assert small == []
+    assert page.evaluate(SMALL_TARGETS) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(open_page: OpenPage, seed: Seed, scheme: str) -> None:
     seed.feed("kingdee", age=999)
     page = open_page("/staff?q=QH-OIL-500", color_scheme=scheme)
-    weak: Any = page.evaluate(
-        """() => {
-        const parts = (text) => text.match(/[\\d.]+/g).map(Number);
-        const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map((v) => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-          return .2126 * x + .7152 * y + .0722 * z; };
-        const ground = (element) => { for (; element; element = element.parentElement) {
-          const color = parts(getComputedStyle(element).backgroundColor); if (color.length === 3 || color[3] > 0) return color; } return [255, 255, 255]; };
-        return [...document.querySelectorAll("body *")].filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-          .map((element) => { const [a, b] = [light(parts(getComputedStyle(element).color)), light(ground(element))];
-            return [element.textContent.trim().slice(0, 20), (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; })
-          .filter(([, contrast]) => contrast < 4.5); }"""
-    )
-    assert weak == []
+    assert page.evaluate(WEAK_TEXTS) == []
 
 
 def test_the_list_is_exported_from_the_page(open_page: OpenPage) -> None:

@@ -4,9 +4,11 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
 from connectors.erp.kingdee import create
 from connectors.erp.kingdee.check import known_names, missing_fields
+from connectors.registry import create_erp
 from hub.errors import ConfigError, MappingError
 from tests.unit.connectors.kingdee.conftest import LOCATIONS, MAPPINGS, SETTINGS, Server, failure, make_connector
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
+from pydantic import ValidationError
 
 from connectors.erp.sap import METADATA, create, receiver
 from connectors.erp.sap.settings import SapSettings
+from connectors.registry import create_erp
 from hub.contracts import ErpConnector, EventReader
 from hub.errors import ConfigError
 
