@@ -8,6 +8,7 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -132,7 +133,7 @@ def _start_sandbox(stack: Stack, name: str, url: str, articles: int) -> Child:
 
 def _wait_for_sandboxes(demo: Demo, children: dict[str, Child]) -> None:
     for name, child in children.items():
-        child.wait_until(lambda name=name: answers(f"{demo.sandboxes[name]}/__world/info"), seconds=_START_SECONDS)
+        child.wait_until(partial(answers, f"{demo.sandboxes[name]}/__world/info"), seconds=_START_SECONDS)
 
 
 def _create_key(runtime: Runtime, stack: Stack) -> str:

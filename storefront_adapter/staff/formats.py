@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
 from hub.clock import utc_now
@@ -47,6 +46,10 @@ class Formats:
     language: Language
     time_zone: str
 
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)  # the standard library keeps zones once they are read
+
     def quantity(self, value: Decimal) -> str:
         """Return a quantity with digit groups, a true minus sign and no trailing zeros."""
         text: str = format_decimal(value, format="#,##0.######", locale=self.language.locale)
@@ -61,10 +64,7 @@ class Formats:
         """Return date and time in the configured zone."""
         if value is None:
             return "–"
-        text: str = format_datetime(
-            value, "yyyy-MM-dd HH:mm:ss", tzinfo=ZoneInfo(self.time_zone), locale=self.language.locale
-        )
-        return text
+        return value.astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
 
     def age(self, value: datetime | None) -> str:
         """Return how long ago it was, in the largest whole unit."""

@@ -57,25 +57,31 @@ _FROM = """
 FROM stock_level AS level
 JOIN location ON location.id = level.location_id AND location.code = %(store)s
 JOIN item ON item.id = level.item_id
-LEFT JOIN feed ON feed.source = location.stock_source
-LEFT JOIN LATERAL (
-    SELECT sum(quantity) FILTER (WHERE owner = '') AS own, sum(quantity) FILTER (WHERE owner <> '') AS consigned
-    FROM stock_unsellable AS part
-    WHERE part.item_id = level.item_id AND part.location_id = level.location_id) AS apart ON true
 WHERE (%(text)s = '' OR item.sku = ANY(%(codes)s::text[]) OR item.gtin = ANY(%(gtins)s::text[])
        OR item.id IN (SELECT item_id FROM barcode WHERE code = ANY(%(gtins)s::text[]))
        OR (item.name LIKE ALL(%(exact)s::text[])
            AND (%(folded)s::text[] = '{}' OR lower(item.name) LIKE ALL(%(folded)s::text[]))))
   AND CASE %(show)s WHEN 'stocked' THEN level.on_hand > 0 WHEN 'empty' THEN level.on_hand = 0
                     WHEN 'negative' THEN level.on_hand < 0
-                    WHEN 'unsellable' THEN COALESCE(apart.own, 0) + COALESCE(apart.consigned, 0) <> 0
+                    WHEN 'unsellable' THEN EXISTS (
+                        SELECT FROM stock_unsellable AS part
+                        WHERE part.item_id = level.item_id AND part.location_id = level.location_id)
                     ELSE true END
 """
+# Goods apart are summed for the rows of the page alone.
 _ROWS = f"""
-SELECT item.sku, item.gtin, item.name, item.unit, level.on_hand, COALESCE(apart.own, 0), COALESCE(apart.consigned, 0),
-       level.changed_at, feed.read_at
-{_FROM}
-ORDER BY item.sku LIMIT %(limit)s OFFSET %(offset)s
+SELECT page.sku, page.gtin, page.name, page.unit, page.on_hand, COALESCE(apart.own, 0), COALESCE(apart.consigned, 0),
+       page.changed_at, feed.read_at
+FROM (SELECT item.sku, item.gtin, item.name, item.unit, level.item_id, level.location_id, level.on_hand,
+             level.changed_at, location.stock_source
+      {_FROM}
+      ORDER BY item.sku LIMIT %(limit)s OFFSET %(offset)s) AS page
+LEFT JOIN feed ON feed.source = page.stock_source
+LEFT JOIN LATERAL (
+    SELECT sum(quantity) FILTER (WHERE owner = '') AS own, sum(quantity) FILTER (WHERE owner <> '') AS consigned
+    FROM stock_unsellable AS part
+    WHERE part.item_id = page.item_id AND part.location_id = page.location_id) AS apart ON true
+ORDER BY page.sku
 """
 _COUNT = f"SELECT count(*) {_FROM}"
 
@@ -158,10 +164,10 @@ def build_workbook(rows: Sequence[Listed], formats: Formats, store: str) -> byte
         heading.font = Font(bold=True)
     sheet.append(headings)
     for row in rows:
-        texts = [_text_cell(sheet, text) for text in (row.sku, row.gtin or "", row.name, row.unit)]
+        codes = [_text_cell(sheet, text) for text in (row.sku, row.gtin or "")]
         numbers = [row.on_hand, row.on_hand, row.unavailable, row.consigned]
-        times = [_text_cell(sheet, formats.time(time)) for time in (row.changed_at, row.as_of)]
-        sheet.append([*texts, *numbers, *times])
+        times = [formats.time(time) for time in (row.changed_at, row.as_of)]
+        sheet.append([*codes, harmless(row.name), harmless(row.unit), *numbers, *times])
     content = io.BytesIO()
     book.save(content)
     return content.getvalue()

@@ -16,6 +16,7 @@ from tests.fake_erp import FakeErp, article
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
     from hub.db.session import Database
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,8 @@ from hub.items.store import ItemReport, load_cross_reference, sync_items
 from tests.fake_erp import FakeErp, article, carton
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.conftest import Hub
 
 

@@ -45,7 +45,7 @@ def test_a_named_key_without_rows_is_zero(stocked: Hub) -> None:
 
 def test_a_named_key_whose_rows_are_rejected_keeps_its_number(stocked: Hub) -> None:
     rejected = Rejection("bad_number", "quantity: ?", {}, item="A", location="P/1")
-    stocked.erp.iter_stock = lambda keys=None: iter([StockPage([], [rejected], complete=True)])  # type: ignore[method-assign]
+    stocked.erp.iter_stock = lambda _: iter([StockPage([], [rejected], complete=True)])  # type: ignore[method-assign]
     stocked.sync.refresh({A1, B1})
     assert stocked.levels() == {("A", "W1"): Decimal(3), ("C", "W2"): Decimal(5)}
 

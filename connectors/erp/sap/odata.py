@@ -61,6 +61,17 @@ def created_since(moment: datetime) -> str:
     return f"((CreationDate gt {day}) or ({same_day}))"
 
 
+def created_after(moment: datetime, key: Mapping[str, str]) -> str:
+    """Return the condition "behind this one, in the order of CreationDate, CreationTime and the fields of `key`"."""
+    day, time = datetime_literal(moment.date()), time_literal(moment)
+    at = [f"CreationDate eq {day}", f"CreationTime eq {time}"]
+    later = [f"CreationDate gt {day}", f"{at[0]} and CreationTime gt {time}"]
+    for name, value in key.items():
+        later.append(" and ".join([*at, f"{name} gt {text_literal(value)}"]))
+        at.append(equals(name, value))
+    return any_of([f"({condition})" for condition in later])
+
+
 def build_query(parameters: Mapping[str, str]) -> str:
     """Return a percent-encoded query string.
 

@@ -14,6 +14,7 @@ from connectors.erp.sap.odata import (
     all_of,
     any_of,
     chunk,
+    created_after,
     created_since,
     equals,
     parse_created,
@@ -190,18 +191,19 @@ def find_newest_document(client: SapClient) -> Row | None:
 def iter_documents(client: SapClient, since: datetime | None, page_rows: int) -> Iterator[Row]:
     """Yield the headers of the material documents created at `since` or later, oldest first, each once.
 
-    `__next` is followed. Where the server cuts without one, it is asked again from the time of the last document.
+    `__next` is followed. Where the server cuts without one, it is asked for what stands behind the last document.
 
     Raises:
         ProtocolViolation: documents are held back and can't be reached.
     """
     operation = f"{DOCUMENT_SERVICE}/A_MaterialDocumentHeader"
     seen: set[Hashable] = set()
+    where = created_since(since) if since else ""
     while True:
         received, count, fresh = 0, None, 0
         last: Row | None = None
         for answer in client.iter_answers(
-            DOCUMENT_SERVICE, "A_MaterialDocumentHeader", _document_query(since, page_rows), _document_id
+            DOCUMENT_SERVICE, "A_MaterialDocumentHeader", _document_query(where, page_rows), _document_id
         ):
             count = answer.count if count is None else count
             received += len(answer.rows)
@@ -213,14 +215,14 @@ def iter_documents(client: SapClient, since: datetime | None, page_rows: int) ->
                     yield row
         if last is None or (count is not None and received >= count) or (count is None and not fresh):
             return
-        since = parse_created(last)
-        if since is None or not fresh:
-            message = "material documents are held back; raise document_page_rows, or the cap of the service"
-            raise ProtocolViolation(message, system=SYSTEM, operation=operation)
+        created = parse_created(last)
+        if created is None or not fresh:
+            raise ProtocolViolation("material documents are held back", system=SYSTEM, operation=operation)
+        where = created_after(created, dict(zip(DOCUMENT_KEY, _document_id(last), strict=True)))
 
 
-def _document_query(since: datetime | None, page_rows: int) -> dict[str, str]:
-    query = {"$filter": created_since(since)} if since else {}
+def _document_query(where: str, page_rows: int) -> dict[str, str]:
+    query = {"$filter": where} if where else {}
     order = "CreationDate,CreationTime,MaterialDocumentYear,MaterialDocument"
     return {**query, "$orderby": order, "$expand": ITEMS, "$top": str(page_rows), "$inlinecount": "allpages"}
 

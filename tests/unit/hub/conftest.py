@@ -1,0 +1,21 @@
+"""Settings of the shell that runs the tests must not decide their outcome."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take away ONESHELF_ variables, and what a test did to logging."""
+    for variable in [name for name in os.environ if name.upper().startswith("ONESHELF_")]:
+        monkeypatch.delenv(variable)
+    yield
+    structlog.reset_defaults()
