@@ -13,11 +13,12 @@ from flows.events import INVENTORY_CHANGED, emit
 from flows.naming import local_hour
 from flows.runtime import Runtime, open_runtime
 from hub.sync.live import LiveLoop
-from hub.sync.watch import FeedState, load_feeds
+from hub.sync.watch import load_feeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hub.stock.reading import FeedState
     from hub.sync.outbox import Published
 
 _SHOW_SECONDS = 30.0

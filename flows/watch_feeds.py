@@ -1,9 +1,9 @@
-"""The minute check: says which sources are stale and that records wait in quarantine, as events to react on."""
+"""The regular check: says which sources are stale and that records wait in quarantine, as events to react on."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
@@ -11,7 +11,10 @@ from flows.events import FEED_STALE, QUARANTINE_GREW, emit
 from flows.naming import local_hour
 from flows.runtime import Runtime, open_runtime
 from hub.sync.feed import load_position, move_position
-from hub.sync.watch import FeedState, load_feeds, open_quarantine_count
+from hub.sync.watch import load_feeds, open_quarantine_count
+
+if TYPE_CHECKING:
+    from hub.stock.reading import FeedState
 
 _SELF = "watch-feeds"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hub.errors import ConfigError
-from hub.mapping.document import Block, Scalar, Sequence, parse_document
+from hub.mapping.document import Block, Scalar, Sequence, load_document
 from hub.stock.reading import is_storable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def load_roles(path: Path) -> Roles:
     """
     if not path.is_file():
         raise ConfigError("the roles file is missing", file=str(path))
-    block = parse_document(path.read_text(encoding="utf-8"), str(path))
+    block = load_document(path)
     roles = block.entries.get("roles") if set(block.entries) == {"roles"} else None
     if not isinstance(roles, Block) or not roles.entries:
         raise ConfigError("must hold one mapping named `roles`: role to list of scopes", file=str(path), line=1)

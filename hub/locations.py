@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from hub.db.rows import one_value
 from hub.errors import ConfigError
-from hub.mapping.document import parse_document, to_plain
+from hub.mapping.document import load_document, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,7 +67,7 @@ def load_locations(path: Path, sources: Collection[str]) -> list[Location]:
     """
     if not path.is_file():
         raise ConfigError("the locations file is missing", file=str(path))
-    block = parse_document(path.read_text(encoding="utf-8"), str(path))
+    block = load_document(path)
     entries = block.entries.get("locations") if set(block.entries) == {"locations"} else None
     items = getattr(entries, "items", None)
     if not isinstance(items, (list, tuple)):

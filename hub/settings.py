@@ -6,13 +6,14 @@ Secrets come from the environment only: a field whose name says that it is a sec
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hub.errors import ConfigError
@@ -84,6 +85,12 @@ class SourceSettings(Section):
     """Pause between two looks for changes; without it `live.poll_seconds`."""
     connection: dict[str, Any] = Field(default_factory=dict, repr=False)
 
+    @field_validator("connection")
+    @classmethod
+    def _read_lists(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Read a list or a table that the environment gives as JSON; a secret stays the text it is."""
+        return {key: item if _SECRET_FIELD.search(key) else _from_json(item) for key, item in value.items()}
+
 
 class AdapterSettings(Section):
     """The storefront adapter."""
@@ -113,12 +120,17 @@ class _Environment(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ANN401 - as its base
         """Decode a list or a table; any other value stays text, for the field itself to judge."""
-        if not str(value).lstrip().startswith(("[", "{")):
-            return value
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
+        del field_name, field
+        return _from_json(value)
+
+
+def _from_json(value: Any) -> Any:  # noqa: ANN401 - any setting
+    if not isinstance(value, str) or not value.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 class Settings(BaseSettings):

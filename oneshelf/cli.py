@@ -27,6 +27,7 @@ from hub.stock.reading import read_stock
 from hub.sync.inbox import replay_quarantined
 from hub.sync.live import LiveLoop
 from hub.sync.quarantine import open_entries
+from hub.telemetry import configure_logging
 from oneshelf.demo import run_demo
 from oneshelf.doctor import examine
 from oneshelf.sandboxes import PORTS, run_sandbox
@@ -122,9 +123,11 @@ def live() -> None:
 @app.command()
 def doctor() -> None:
     """Check everything Oneshelf stands on, and say what to do about what is not well."""
+    settings = _settings()
+    configure_logging(level="WARNING", as_json=settings.log.as_json)
     table = Table("", "area", "check", "found", "what to do", box=None, pad_edge=False)
     well = True
-    for finding in examine(_settings()):
+    for finding in examine(settings):
         result = finding.result
         well = well and result.ok
         mark = "[green]ok[/]" if result.ok else "[red]!![/]"
@@ -185,7 +188,9 @@ def stock_show(sku: str) -> None:
         apart = ", ".join(f"{status} {quantity:f}" for status, quantity in level.unsellable.items())
         as_of = level.as_of.isoformat(timespec="seconds") if level.as_of else "never"
         stale = "[red]stale[/]" if level.stale else ""
-        table.add_row(level.code, escape(level.name), f"{level.on_hand:f}", apart, f"{level.consigned:f}", as_of, stale)
+        table.add_row(
+            level.location, escape(level.name), f"{level.on_hand:f}", apart, f"{level.consigned:f}", as_of, stale
+        )
     console.print(table)
 
 

@@ -8,8 +8,8 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -30,10 +30,9 @@ from oneshelf.demo_check import (
 from oneshelf.processes import StartError, answers, free_port
 from oneshelf.sandboxes import PORTS, connection_environment
 from oneshelf.stack import open_stack
-from oneshelf.up import Steps, first_sync, keep_up, naming_order, start_services, stop_signals
+from oneshelf.up import INTERRUPTED, Steps, first_sync, keep_up, naming_order, start_services, stoppable
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
     from datetime import datetime
 
@@ -86,23 +85,22 @@ def run_demo(console: Console, *, once: bool, reset: bool, articles: int) -> int
     os.environ |= environment
     settings = load_settings()
     started = time.monotonic()
-    with stop_signals() as stop:
-        try:
-            with open_stack(settings) as (stack, runtime):
-                demo = Demo(stack, urls, _rules(runtime, articles))
-                _start(console, demo, runtime, articles)
-                console.print(f"\nready after {time.monotonic() - started:.0f} s", highlight=False)
-                agreed = _check(console, demo, stop) if once else True
-                _show(console, demo)
-                if once:
-                    return 0 if agreed else 1
+    try:
+        with stoppable(), open_stack(settings) as (stack, runtime):
+            demo = Demo(stack, urls, _rules(runtime, articles))
+            _start(console, demo, runtime, articles)
+            console.print(f"\nready after {time.monotonic() - started:.0f} s", highlight=False)
+            agreed = _check(console, demo) if once else True
+            _show(console, demo)
+            if not once:
                 console.print("The shops sell a little all the time. Ctrl-C stops everything.", highlight=False)
-                keep_up(stack, console, stop, idle=_mover(demo))
-                console.print("stopping …", highlight=False)
-        except StartError as error:
-            console.print(f"[red]{error}[/]", highlight=False)
-            return 1
-    return 0
+                keep_up(stack, console, idle=_mover(demo))
+            return 0 if agreed else 1
+    except StartError as error:
+        console.print(f"[red]{error}[/]", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _rules(runtime: Runtime, articles: int) -> DemoRules:
@@ -154,7 +152,7 @@ def _wait_until_followed(runtime: Runtime, since: datetime) -> None:
     raise StartError("a source is still stale; see the live run in the Prefect UI")
 
 
-def _check(console: Console, demo: Demo, stop: threading.Event) -> bool:
+def _check(console: Console, demo: Demo) -> bool:
     """Move goods in both ERPs, then compare storefront and ERPs until they agree or the time is over."""
     for url in demo.sandboxes.values():
         fetch_json(f"{url}/__world/moves", body={"count": _MOVES_IN_CHECK})
@@ -163,7 +161,7 @@ def _check(console: Console, demo: Demo, stop: threading.Event) -> bool:
     while True:
         differing = differences(expected, demo.found())
         waited = time.monotonic() - started
-        if not differing or waited > _CATCH_UP_SECONDS or stop.is_set():
+        if not differing or waited > _CATCH_UP_SECONDS:
             break
         time.sleep(0.5)
     if differing:

@@ -97,14 +97,17 @@ class Child:
         """Ask it and all its descendants to end, and end those that do not."""
         if self.process is None:
             return
-        family = list(_family(self.process))
-        for process in family:
-            _signal(process, signal.SIGTERM)
-        _, stubborn = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-        for process in stubborn:
-            _signal(process, signal.SIGKILL)
+        _end(list(_family(self.process)))
         self.process.wait()
         self.process = None
+
+
+def _end(family: list[psutil.Process]) -> None:
+    for process in family:
+        _signal(process, signal.SIGTERM)
+    _, stubborn = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+    for process in stubborn:
+        _signal(process, signal.SIGKILL)
 
 
 def _family(leader: subprocess.Popen[bytes]) -> Iterator[psutil.Process]:
@@ -137,28 +140,57 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 class Supervisor:
     """Starts children, restarts those that die, and stops all of them, last started first.
 
-    What a dead child had started is ended before it starts again: two of a kind would get in each other's way.
+    Keeps their process ids in `pid_file`, so that the next start finds what a killed supervisor left running.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pid_file: Path) -> None:
         self.children: list[Child] = []
+        self._pid_file = pid_file
 
     def add(self, child: Child) -> Child:
         """Start a child and keep it."""
         child.start()
         self.children.append(child)
+        self._write_pids()
         return child
 
     def restart_dead(self) -> list[str]:
         """Start again what has ended; returns the names."""
         dead = [child for child in self.children if not child.alive]
         for child in dead:
-            child.stop()
+            child.stop()  # ends what it had started: two of a kind would get in each other's way
             child.restarts += 1
             child.start()
+        if dead:
+            self._write_pids()
         return [child.name for child in dead]
 
     def stop(self) -> None:
         """Stop all children."""
         while self.children:
             self.children.pop().stop()
+        self._pid_file.unlink(missing_ok=True)
+
+    def stop_orphans(self) -> None:
+        """Stop the children of an earlier supervisor that was killed; call it only when no other one can be running."""
+        if not self._pid_file.exists():
+            return
+        lines = self._pid_file.read_text(encoding="utf-8").splitlines()
+        family = [process for line in lines for process in _descendants_of_line(line)]
+        _end(family)
+        self._pid_file.unlink()
+
+    def _write_pids(self) -> None:
+        alive = [child.process.pid for child in self.children if child.process is not None and child.alive]
+        lines = [f"{pid} {psutil.Process(pid).create_time()}\n" for pid in alive if psutil.pid_exists(pid)]
+        self._pid_file.write_text("".join(lines), encoding="utf-8")
+
+
+def _descendants_of_line(line: str) -> list[psutil.Process]:
+    """Return the process that a line of the pid file means, and its descendants; a reused number means none."""
+    pid, created = line.split()
+    try:
+        process = psutil.Process(int(pid))
+        return [process, *process.children(recursive=True)] if str(process.create_time()) == created else []
+    except psutil.NoSuchProcess:
+        return []

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Crashed
 
+from hub.clock import utc_now
 from oneshelf.processes import StartError
 
 if TYPE_CHECKING:
@@ -23,6 +32,26 @@ def ensure_pool(name: str) -> None:
     """Create the process work pool unless it is there."""
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+
+
+def clear_leftovers() -> None:
+    """Settle what an earlier life of this machine left behind; call it when no worker and no flow can be at work.
+
+    Runs that were cut off would hold their deployments' concurrency for ever. Runs that fell due while nothing ran
+    would all start at once, and each of them reads all that is due anyway: the next one on schedule does.
+    """
+    cut_off = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=_in_state(cut_off), limit=200):
+            client.set_flow_run_state(run.id, Crashed(message="the machine was stopped"), force=True)
+        overdue = _in_state([StateType.SCHEDULED])
+        overdue.expected_start_time = FlowRunFilterExpectedStartTime(before_=utc_now())
+        for run in client.read_flow_runs(flow_run_filter=overdue, limit=200):
+            client.delete_flow_run(run.id)
+
+
+def _in_state(types: list[StateType]) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)))
 
 
 def full_sync_of(source: str) -> str:

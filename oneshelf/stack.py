@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -33,9 +35,10 @@ class Stack:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.supervisor = Supervisor()
+        self.supervisor = Supervisor(settings.state_dir / "children")
         self.environment: dict[str, str] = {}
         self.prefect_url = ""
+        self.owns_prefect = False
         self.adapter_url = ""
         self.logs: Path = settings.state_dir / "logs"
 
@@ -49,6 +52,7 @@ class Stack:
             self.prefect_url = given.removesuffix("/").removesuffix("/api")
             self.environment["PREFECT_API_URL"] = given
             return None
+        self.owns_prefect = True
         port = free_port(_PREFECT_PORT)
         self.prefect_url = f"http://127.0.0.1:{port}"
         self.environment |= {
@@ -71,14 +75,11 @@ class Stack:
             server.wait_until(lambda: answers(f"{self.prefect_url}/api/health"), seconds=_START_SECONDS)
 
     def deploy(self) -> None:
-        """Create the work pool and every deployment of prefect.yaml.
+        """Create every deployment of prefect.yaml.
 
         Raises:
             StartError: Prefect refused; its words are in the log.
         """
-        from oneshelf.runs import ensure_pool  # noqa: PLC0415 - Prefect reads its address when it is imported
-
-        ensure_pool(POOL)
         log_file = self.logs / "prefect-deploy.log"
         with log_file.open("ab") as log:
             done = subprocess.run(
@@ -94,7 +95,12 @@ class Stack:
             raise StartError(f"prefect deploy failed; see {log_file}")
 
     def start_worker(self) -> None:
-        """Start the worker that runs the flows."""
+        """Create the work pool and start the worker that runs the flows."""
+        from oneshelf.runs import clear_leftovers, ensure_pool  # noqa: PLC0415 - Prefect reads its address then
+
+        if self.owns_prefect:
+            clear_leftovers()
+        ensure_pool(POOL)
         self.child("prefect-worker", "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
     def start_adapter(self) -> Child:
@@ -122,16 +128,46 @@ def open_stack(settings: Settings) -> Iterator[tuple[Stack, Runtime]]:
     """
     configure_logging(level="WARNING", as_json=settings.log.as_json)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with _alone(settings.state_dir), _stack(settings) as opened:
+        yield opened
+
+
+@contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory for this process; the lock goes with the process, however it ends."""
+    with (state_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"another Oneshelf is running in {state_dir}") from None
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore a second Ctrl-C for the length of a block: it would leave processes behind."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _stack(settings: Settings) -> Iterator[tuple[Stack, Runtime]]:
     locations = load_locations(settings.config_dir / "locations.yaml", list(settings.sources))
     with database_url(settings) as url:
         database = Database(url, pool_size=2)
         stack = Stack(settings)
         stack.environment["ONESHELF_DATABASE__URL"] = url
         try:
+            stack.supervisor.stop_orphans()
             upgrade(database)
             runtime = Runtime(settings, database, tuple(locations))
             runtime.declare()
             yield stack, runtime
         finally:
-            stack.stop()
-            database.close()
+            with _undisturbed():
+                stack.stop()
+                database.close()

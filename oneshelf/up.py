@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 _WATCH_SECONDS = 2.0
 _RUN_SECONDS = 600.0
+INTERRUPTED = 130
 
 
 class Steps:
@@ -57,14 +57,13 @@ class Steps:
 
 
 @contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C or SIGTERM sets."""
-    stop = threading.Event()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in previous:
-        signal.signal(number, lambda *_: stop.set())
+def stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the block at any point, as KeyboardInterrupt."""
+    # SIGINT too: a shell's background job starts with it ignored.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -77,8 +76,8 @@ def start_services(stack: Stack, steps: Steps) -> None:
     # The flows' artifacts link to the adapter, so the worker starts after its address is known.
     steps.run("Prefect server", lambda: stack.wait_prefect_server(server))
     os.environ["PREFECT_API_URL"] = f"{stack.prefect_url}/api"
-    steps.run("deployments of prefect.yaml", stack.deploy)
     steps.run("Prefect worker", stack.start_worker)
+    steps.run("deployments of prefect.yaml", stack.deploy)
     steps.run("storefront adapter", lambda: stack.wait_adapter(adapter))
 
 
@@ -100,26 +99,32 @@ def naming_order(settings: Settings) -> list[str]:
     return order + [name for name in sources if name not in order]
 
 
-def keep_up(stack: Stack, console: Console, stop: threading.Event, idle: Callable[[], None] = lambda: None) -> None:
-    """Watch the processes until `stop` is set; restarts those that die."""
-    while not stop.wait(_WATCH_SECONDS):
-        for name in stack.supervisor.restart_dead():
-            console.print(f"[yellow]{name} had ended and was started again[/]", highlight=False)
-        idle()
+def keep_up(stack: Stack, console: Console, idle: Callable[[], None] = lambda: None) -> None:
+    """Watch the processes and restart those that die, until Ctrl-C or SIGTERM."""
+    try:
+        while True:
+            time.sleep(_WATCH_SECONDS)
+            for name in stack.supervisor.restart_dead():
+                console.print(f"[yellow]{name} had ended and was started again[/]", highlight=False)
+            idle()
+    except KeyboardInterrupt:
+        console.print("stopping …", highlight=False)
 
 
 def run_up(console: Console, settings: Settings) -> int:
     """Run everything against the configured ERPs until it is stopped; returns the exit code."""
     sources = naming_order(settings)
     steps = Steps(console, 4 + len(sources))
-    with stop_signals() as stop:
-        try:
-            with open_stack(settings) as (stack, _), steps.shown():
+    try:
+        with stoppable(), open_stack(settings) as (stack, _):
+            with steps.shown():
                 start_services(stack, steps)
                 first_sync(steps, sources)
-                console.print(f"staff page {stack.adapter_url}/staff · Prefect {stack.prefect_url}", highlight=False)
-                keep_up(stack, console, stop)
-        except StartError as error:
-            console.print(f"[red]{error}[/]", highlight=False)
-            return 1
+            console.print(f"staff page {stack.adapter_url}/staff · Prefect {stack.prefect_url}", highlight=False)
+            keep_up(stack, console)
+    except StartError as error:
+        console.print(f"[red]{error}[/]", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0

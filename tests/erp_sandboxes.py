@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import base64
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pytest
 import tenacity.nap
 
+import connectors.erp.kingdee.mapper
+import connectors.erp.sap.mapper
 from connectors.registry import create_erp
 from flows.runtime import Runtime
 from hub.contracts import StockKey
 from hub.items.store import sync_items
 from hub.locations import codes_of, load_locations
+from hub.mapping import load_mapping
 from hub.settings import PROJECT_ROOT, load_settings
 from hub.sync.inventory import InventorySync
 from hub.sync.quarantine import open_entries
@@ -32,8 +37,6 @@ from tests.serving import serve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    import pytest
 
     from hub.contracts import ErpConnector
     from hub.db.session import Database
@@ -217,6 +220,8 @@ class KingdeeSandbox(ErpSandbox):
         self.post("audit", **prepared)
 
 
+_load_mapping = cache(load_mapping)
+
 ERPS: dict[str, type[ErpSandbox]] = {"sap": SapSandbox, "kingdee": KingdeeSandbox}
 
 
@@ -227,7 +232,10 @@ def run_sandbox(system: str, folder: Path) -> Iterator[ErpSandbox]:
     app = kind.create_app(folder / f"{system}.sqlite")
     switchboard = getattr(app.state, "faults", None) or app.state.switchboard
     recorded = Recorded(app)
-    with serve(recorded) as url:
+    with serve(recorded) as url, pytest.MonkeyPatch.context() as patch:
+        # Tests connect many times, and reading the mapping files takes longer than most of what they do then.
+        for mapper in (connectors.erp.kingdee.mapper, connectors.erp.sap.mapper):
+            patch.setattr(mapper, "load_mapping", _load_mapping)
         yield kind(url, recorded, switchboard)
 
 
@@ -299,8 +307,3 @@ def make_shop(database: Database, worlds: dict[str, ErpSandbox]) -> Shop:
 def _settings() -> Settings:
     # Connections are made by the tests themselves, so that each can have its own time-outs and pages.
     return load_settings(PROJECT_ROOT / "config")
-
-
-def neighbour(key: StockKey, item: str) -> StockKey:
-    """Return the key of another item at the same place."""
-    return replace(key, item=item)

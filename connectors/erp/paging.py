@@ -8,6 +8,7 @@ of a page that was cut is left for the next one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from hub.errors import ProtocolViolation
@@ -38,8 +39,8 @@ def iter_whole_groups(
         group_of: the group of a row; must equate what the server's ordering equates.
 
     Raises:
-        ProtocolViolation: a page repeats a group that was read before (a paging loop, or rows that moved), or one
-            group alone is larger than a page.
+        ProtocolViolation: a page repeats a group that was read before (a paging loop, or rows that moved), one group
+            alone is larger than a page, or rows come without order, so that some would be missed.
     """
     after: Mapping[str, Any] | None = None
     previous: set[Hashable] = set()
@@ -51,6 +52,9 @@ def iter_whole_groups(
             raise ProtocolViolation(
                 f"paging went back to {min(map(str, repeated))}", system=system, operation=operation
             )
+        runs = [group for group, _ in groupby(groups)]
+        if (page.more or after is not None) and len(set(runs)) < len(runs):
+            raise ProtocolViolation("rows do not come in the order asked for", system=system, operation=operation)
         if not page.more:
             yield page.rows, True
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import psycopg
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from hub.errors import ConfigError
@@ -27,7 +28,10 @@ def driver_url(url: str) -> str:
     Raises:
         ConfigError: it is not a PostgreSQL URL.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:  # its text may hold the password
+        raise ConfigError("database.url must start with postgresql://; this is no URL at all") from None
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise ConfigError(f"database.url must start with postgresql://, not {parsed.drivername}://")
     return parsed.set(drivername=DRIVER).render_as_string(hide_password=False)

@@ -98,7 +98,13 @@ class ItemMatcher:
             if problem:
                 return [problem]
         self._link(item, record, rules)
-        problems = (self._add_barcode(item, record, code, rules) for code in record.barcodes)
+        told: dict[str, Decimal] = {}
+        problems: list[Rejection | None] = []
+        for barcode in record.barcodes:
+            if told.setdefault(barcode.code, barcode.factor) == barcode.factor:
+                problems.append(self._add_barcode(item, record, barcode, rules))
+            else:
+                problems.append(_reject(record, "pack_differs", f"barcode {barcode.code} holds two different numbers"))
         return [problem for problem in problems if problem is not None]
 
     def _candidates(self, record: ItemRecord, rules: SourceRules) -> dict[str, Item]:

@@ -15,6 +15,8 @@ from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from hub.errors import MappingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from yaml.nodes import Node as YamlNode
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -68,6 +70,19 @@ def parse_document(text: str, file: str) -> Block:
         message = "a mapping file is a YAML mapping with the keys version, source, target, fields, examples"
         raise MappingError(message, file=file, line=1)
     return _block(root, file)
+
+
+def load_document(path: Path) -> Block:
+    """Read and parse the YAML document of a file.
+
+    Raises:
+        MappingError: it can't be read, or as `parse_document`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingError(f"the file can't be read as UTF-8 text: {error}", file=str(path)) from error
+    return parse_document(text, str(path))
 
 
 def to_plain(node: Node) -> Plain:

@@ -75,7 +75,7 @@ SELECT location.code, location.name, location.kind, location.region, location.ow
 FROM location LEFT JOIN feed ON feed.source = location.stock_source
 WHERE location.active ORDER BY location.position, location.code
 """
-_FEEDS = f"""
+FEEDS = f"""
 SELECT feed.source, feed.read_at, feed.full_read_at, feed.items_read_at,
        EXTRACT(EPOCH FROM clock_timestamp() - feed.read_at)::float8, {_STALE},
        feed.stale_after_seconds, feed.failures, feed.error, feed.failed_at
@@ -294,4 +294,4 @@ async def unknown_places(connection: AsyncConnection, codes: Collection[str]) ->
 
 async def read_feeds(connection: AsyncConnection) -> list[FeedState]:
     """Return the state of every declared source."""
-    return [FeedState(*row) for row in await connection.exec_driver_sql(_FEEDS)]
+    return [FeedState(*row) for row in await connection.exec_driver_sql(FEEDS)]

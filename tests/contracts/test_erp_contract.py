@@ -364,6 +364,16 @@ def test_one_failed_answer_is_asked_for_again(erp: ErpSandbox, waits: list[float
     assert len(waits) == 2
 
 
+def told_by(call: Callable[[ErpConnector, StockKey], Any], connector: ErpConnector, key: StockKey) -> list[str]:
+    """Return everything that a call's error tells anybody, here and in another process."""
+    try:
+        call(connector, key)
+    except RemoteError as error:
+        again = pickle.loads(pickle.dumps(error))
+        return [str(again), repr(error), repr(error.__reduce__()), *traceback.format_exception(error)]
+    return []
+
+
 def test_secrets_stand_in_no_log_and_no_error(erp: ErpSandbox, caplog: pytest.LogCaptureFixture) -> None:
     key = stocked(erp)[0]
     seen: list[str] = []
@@ -375,11 +385,7 @@ def test_secrets_stand_in_no_log_and_no_error(erp: ErpSandbox, caplog: pytest.Lo
                 erp.faults.turn_on(fault)
             seen += [str(connector), repr(connector), repr(connector.check())]
             for call in CALLS.values():
-                try:
-                    call(connector, key)
-                except RemoteError as error:
-                    seen += [str(error), repr(error), repr(error.__reduce__()), *traceback.format_exception(error)]
-                    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+                seen += told_by(call, connector, key)
     assert events
     seen += [repr(events), caplog.text]
     for text in seen:

@@ -18,7 +18,7 @@ CRON = {
     "live-sync/live": 60,
     "sync-inventory/sap-full": 12 * 60,
     "sync-inventory/kingdee-full": 12 * 60,
-    "watch-feeds/watch-feeds": 1,
+    "watch-feeds/watch-feeds": 5,
 }
 
 

@@ -27,8 +27,8 @@ VARIANT_SEPARATOR = "|"
 ROW_ID = "FID"
 MATERIAL = "FMaterialId.FNumber"
 _WHOLE_DIGITS = 13
-_SCALE = Decimal(1).scaleb(-10)
-"""Kingdee stores quantities as numeric(23,10); JSON numbers may carry the noise of a float behind that."""
+_SCALE = Decimal(1).scaleb(-6)
+"""Kingdee stores numeric(23,10) and sends floats: what stands behind a millionth is noise of conversions, not goods."""
 _ONE = Decimal(1)
 
 _T = TypeVar("_T")

@@ -63,6 +63,10 @@ class PageReader:
             self._given = max(self._given, count)
         return RawPage(rows, more=bool(behind))
 
+    def has_rows(self, question: Query) -> bool:
+        """Tell whether a question has any row at all."""
+        return bool(self._client.query(replace(question, limit=1)))
+
     def whole_groups(
         self, question: Query, group: Sequence[str], *, unique: Sequence[str] = ()
     ) -> Iterator[tuple[Sequence[Mapping[str, Any]], bool]]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from connectors.erp.kingdee.client import Query
 from connectors.erp.kingdee.delta import STOCK_FORM
-from connectors.erp.kingdee.filters import LONGEST_FILTER, all_of, chunks, literal, one_of
+from connectors.erp.kingdee.filters import LONGEST_FILTER, all_of, ascending, chunks, literal, one_of
 from connectors.erp.kingdee.mapper import MATERIAL, ROW_ID, material_of
 from hub.contracts import StockPage
+from hub.errors import Truncated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -49,20 +50,38 @@ class StockReader:
         """Yield pages of whole keys; nothing is asked of the server before its page is asked for.
 
         With `keys`, all variants of their materials at their locations come back.
+
+        Raises:
+            Truncated: the keys have no row, and no other row can be seen either.
         """
         filters = self._for_locations() if keys is None else self._for_keys(keys)
         where = next(filters, None)
+        blind = keys is not None and bool(self._locations)
         while where is not None:
             following = next(filters, None)
             for raw_rows, complete in self._reader.whole_groups(
                 Query(STOCK_FORM, self._fields, order="", where=where), (MATERIAL, LOCATION), unique=(ROW_ID,)
             ):
+                blind = blind and not raw_rows
+                if blind and complete and following is None:
+                    self._refuse_blindness()
                 mapped = self._mapper.parse_stock(raw_rows)
                 yield StockPage(mapped.rows, mapped.rejected, complete=complete and following is None)
             if following is None:
                 return
             where = following
         yield StockPage((), complete=True)
+
+    def _refuse_blindness(self) -> None:
+        """Refuse to take keys for sold out when all stock is out of sight: data permissions filter without a word."""
+        anywhere = (Query(STOCK_FORM, (ROW_ID,), ascending(ROW_ID), where) for where in self._for_locations())
+        if any(self._reader.has_rows(question) for question in anywhere):
+            return
+        raise Truncated(
+            "no stock at all can be seen; give the user data permission for STK_Inventory and its organisations",
+            system=self._reader.system,
+            operation=f"read {STOCK_FORM}",
+        )
 
     def _for_locations(self) -> Iterator[str]:
         room = LONGEST_FILTER - _KEYSET_ROOM - len(self._organisations) - len(LOCATION)

@@ -11,6 +11,8 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from sandbox.files import start_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -68,6 +70,7 @@ class Database:
     """One SQLite file in WAL mode behind one lock; what was committed survives a SIGKILL of the process."""
 
     def __init__(self, path: Path | str) -> None:
+        start_file(path, _SCHEMA)
         self._lock = threading.RLock()
         self._depth = 0
         self._connection = sqlite3.connect(str(path), check_same_thread=False, isolation_level=None)

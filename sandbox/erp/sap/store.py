@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sandbox.erp.sap import model
 from sandbox.erp.sap.model import BOOLEAN, DATE_TIME, DATE_TIME_OFFSET, STRING
+from sandbox.files import start_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +51,8 @@ class Store:
     """
 
     def __init__(self, database: Path | str) -> None:
+        schema = (*map(_create_table, _TABLES), *_EXTRA)
+        start_file(database, "".join(schema))
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(str(database), check_same_thread=False, isolation_level=None, timeout=10)
         self._connection.row_factory = sqlite3.Row
@@ -57,9 +60,7 @@ class Store:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         with self.transaction() as connection:
-            for entity_set in _TABLES:
-                connection.execute(_create_table(entity_set))
-            for statement in _EXTRA:
+            for statement in schema:
                 connection.execute(statement)
 
     def rows(self, sql: str, parameters: Sequence[SqlValue] = ()) -> list[sqlite3.Row]:

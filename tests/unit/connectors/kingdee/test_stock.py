@@ -9,7 +9,7 @@ import pytest
 
 from connectors.erp.kingdee.filters import LONGEST_FILTER, fold
 from hub.contracts import ErpConnector, StockKey, StockStatus
-from hub.errors import ProtocolViolation, Unavailable
+from hub.errors import ProtocolViolation, Truncated, Unavailable
 from tests.unit.connectors.kingdee.conftest import Server, make_connector, stock_row
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def test_a_bad_row_is_rejected_and_the_others_go_on(
 
 
 def test_keys_are_read_by_location_and_material(server: Server) -> None:
-    server.answer(table([]))
+    server.answer(lambda q: table([] if "FMaterialId" in q["FilterString"] else [stock_row(1, "99.00009")])(q))
     keys = {
         StockKey("01.00001|C01|S01", "CK001"),
         StockKey("01.00001|C02|S01", "CK001"),
@@ -227,8 +227,17 @@ def test_keys_are_read_by_location_and_material(server: Server) -> None:
     assert [question["FilterString"] for question in server.asked] == [
         "FStockId.FNumber = 'CK''2' AND FMaterialId.FNumber = 'O''Neil'",
         "FStockId.FNumber = 'CK001' AND FMaterialId.FNumber IN ('01.00001', '02.00002')",
+        # none of them has stock: is there any to be seen at all?
+        server.asked[-1]["FilterString"],
     ]
+    assert "FMaterialId" not in server.asked[-1]["FilterString"]
     assert [page.complete for page in pages] == [False, True]
+
+
+def test_keys_are_not_taken_for_sold_out_when_all_stock_is_out_of_sight(server: Server) -> None:
+    server.answer(table([]))
+    with pytest.raises(Truncated):
+        list(make_connector().iter_stock({StockKey("02.00002", "CK001")}))
 
 
 def test_many_keys_make_chunks_that_fit_a_filter(server: Server) -> None:

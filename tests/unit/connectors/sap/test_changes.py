@@ -148,7 +148,10 @@ def test_silent_cap_is_read_on_from_the_last_document(sap: responses.RequestsMoc
         ),
     )
     assert make_connector().changed_keys(cursor()).keys == {key("A"), key("B")}
-    assert "CreationTime ge time'PT10H20M00S'" in query_of(sap, 1)["$filter"]
+    assert (
+        "CreationTime eq time'PT10H20M00S' and MaterialDocumentYear eq '2026' and MaterialDocument gt '50'"
+        in (query_of(sap, 1)["$filter"])
+    )
 
 
 def test_without_a_count_documents_end_when_nothing_new_comes(sap: responses.RequestsMock) -> None:

@@ -1,0 +1,298 @@
+"""Every way in which the ERPs fail a reader, through the whole path: no number goes wrong, it shows, and it heals.
+
+One line of the tables is one fault that is on while changes are asked for and while a snapshot is read. Whatever
+happens, a level then holds a number that was true: the old one, or the new one. When the fault is off, the next look
+for changes makes all levels equal to the ERP's own books again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hub.db.session import Database
+from hub.errors import AuthFailed, ProtocolViolation, RateLimited, Rejected, RemoteError, Truncated, Unavailable
+from sandbox.erp.kingdee.faults import FAULTS as KINGDEE_FAULTS
+from sandbox.erp.sap.faults import FAULTS as SAP_FAULTS
+from tests.conftest import _create
+from tests.erp_sandboxes import make_shop, run_sandbox, skip_waits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hub.sync.inventory import SyncReport
+    from tests.erp_sandboxes import ErpSandbox, Shop
+
+EXACT = "exact"
+"""The fault is dealt with: the levels equal the books while it is still on."""
+MOVING = "moving"
+"""The fault really moves stock meanwhile: each level holds a number that was true at some moment of the read."""
+UNSEEN = "unseen"
+"""The answer can't be told from "nothing has changed": the old numbers stay, and are read when the fault is off."""
+REFUSED = "quarantined"
+"""The snapshot is too small to be believed."""
+
+Outcome = str | type[RemoteError]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and what must come of it; None: this line is not about that phase."""
+
+    id: str
+    delta: Outcome | None
+    snapshot: Outcome | None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    times: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Connection settings of the reader that meets the fault."""
+    moves: int = 12
+    waits_at_least: float = 0
+    """Seconds that the reader was asked to wait in all."""
+    strikes: bool = True
+    """False: the connector never asks in the way that this fault spoils."""
+    note: str = ""
+
+    def __str__(self) -> str:
+        return "-".join([self.id, *(f"{key}={value}" for key, value in self.params.items()), self.note]).rstrip("-")
+
+
+IMPATIENT = {"read_timeout": 0.15}
+LATE = {"seconds": 0.5}
+SESSION = {"auth": "login_by_sign"}
+SMALL = {"page_rows": 60}
+
+SAP = [
+    Fault("auth-401", AuthFailed, AuthFailed),
+    Fault("role-403", AuthFailed, AuthFailed),
+    Fault("service-inactive-403", Rejected, Rejected),
+    Fault("html-503", Unavailable, Unavailable),
+    Fault("html-503", EXACT, EXACT, times=2, note="passing"),
+    Fault("html-200", Unavailable, Unavailable),
+    Fault("cut-gzip", Unavailable, Unavailable),
+    Fault("cut-gzip", EXACT, EXACT, times=1, note="passing"),
+    Fault("connection-cut", Unavailable, Unavailable),
+    Fault("connection-cut", EXACT, EXACT, times=1, note="passing"),
+    Fault("latency", Unavailable, Unavailable, params=LATE, settings=IMPATIENT),
+    Fault("slow", Unavailable, Unavailable, params=LATE, settings=IMPATIENT),
+    Fault("slow", EXACT, EXACT, params={"seconds": 0.01}, note="bearable"),
+    # volume and paging; the stand-in gives 25 rows at most
+    Fault("next-loop", ProtocolViolation, EXACT, moves=30),
+    Fault("top-capped", EXACT, EXACT, params={"cap": 20}, moves=30),
+    Fault("rows-move-between-pages", EXACT, EXACT, strikes=False, note="it never goes on by an offset"),
+    Fault("snapshot-truncated", EXACT, EXACT, moves=30),
+    Fault("empty-answer", UNSEEN, REFUSED),
+    Fault("shrunk-answer", None, REFUSED, params={"share": 0.9}),
+    # payload
+    Fault("decimal-as-number", EXACT, EXACT),
+    Fault("decimal-trailing-zeros", EXACT, EXACT),
+    Fault("count-as-number", EXACT, EXACT),
+    Fault("date-with-offset", EXACT, EXACT),
+    Fault("null-for-empty", EXACT, EXACT),
+    Fault("numc-zero", EXACT, EXACT),
+    Fault("sap-message", EXACT, EXACT),
+    # rate
+    Fault("rate-429", RateLimited, RateLimited, params={"retry_after": 7}, waits_at_least=21),
+    Fault("rate-429", EXACT, EXACT, params={"retry_after": 7}, times=2, waits_at_least=14, note="passing"),
+    Fault("busy-503", RateLimited, RateLimited, params={"retry_after": 3}, waits_at_least=9),
+    Fault("busy-503", EXACT, EXACT, params={"retry_after": 3}, times=1, waits_at_least=3, note="passing"),
+]
+SAP_WRITING = {"csrf-expired", "cookie-lost", "lock-400", "lost-201"}
+SAP_ELSEWHERE = {"late-commit"}
+
+KINGDEE = [
+    Fault("auth-lost", AuthFailed, AuthFailed),
+    Fault("auth-lost", AuthFailed, AuthFailed, settings={"query_service": "ExecuteBillQuery"}, note="by position"),
+    Fault("auth-lost", AuthFailed, AuthFailed, settings=SESSION, note="session"),
+    Fault("auth-lost", EXACT, EXACT, times=1, settings=SESSION, note="session passing"),
+    Fault("thirty-passport", AuthFailed, AuthFailed),
+    Fault("login-result", AuthFailed, AuthFailed, settings=SESSION),
+    Fault("login-result", AuthFailed, AuthFailed, params={"type": -6}, settings=SESSION),
+    Fault("sid-hides-secret", EXACT, EXACT, strikes=False, note="no session is sent with a signature"),
+    Fault("sid-rotation", EXACT, EXACT, settings=SESSION),
+    Fault("hollow-sid", EXACT, EXACT),
+    Fault("hollow-sid", EXACT, EXACT, settings=SESSION, note="session"),
+    Fault("set-cookie-comma", EXACT, EXACT, settings=SESSION),
+    Fault("session-expires", AuthFailed, AuthFailed, settings=SESSION),
+    Fault("session-expires", EXACT, EXACT, times=1, settings=SESSION, note="passing"),
+    Fault("html-200", Unavailable, Unavailable),
+    Fault("html-502", Unavailable, Unavailable),
+    Fault("html-502", EXACT, EXACT, times=2, note="passing"),
+    Fault("rate-429", RateLimited, RateLimited, params={"retry_after": 7}, waits_at_least=21),
+    Fault("rate-429", EXACT, EXACT, params={"retry_after": 7}, times=2, waits_at_least=14, note="passing"),
+    Fault("busy-text", RateLimited, RateLimited),
+    Fault("busy-text", EXACT, EXACT, times=2, note="passing"),
+    Fault("response-error-text", Unavailable, Unavailable),
+    Fault("response-error-text", Rejected, Rejected, params={"message": "列名 'FID' 无效"}),
+    Fault("slow", Unavailable, Unavailable, params=LATE, settings=IMPATIENT),
+    Fault("latency", Unavailable, Unavailable, params=LATE, settings=IMPATIENT),
+    Fault("connection-cut", Unavailable, Unavailable),
+    Fault("connection-cut", Unavailable, Unavailable, params={"stage": "before"}),
+    Fault("connection-cut", EXACT, EXACT, times=1, note="passing"),
+    # volume
+    Fault("limit-truncated", EXACT, EXACT, params={"rows": 50}),
+    Fault("toprow-end-row", EXACT, REFUSED, params={"rows": 80}),
+    Fault("unstable-order", None, ProtocolViolation, settings=SMALL),
+    Fault("rows-move-between-pages", MOVING, MOVING, times=1),
+    Fault("snapshot-truncated", None, REFUSED, params={"share": 0.2}),
+    Fault("empty-answer", UNSEEN, REFUSED),
+    Fault("empty-answer", Truncated, REFUSED, params={"form": "STK_Inventory"}),
+    Fault("shrunk-answer", None, REFUSED),
+    # payload
+    Fault("error-row", Rejected, Rejected),
+    Fault("error-row", Rejected, Rejected, settings={"query_service": "ExecuteBillQuery"}, note="by position"),
+    Fault("float-noise", EXACT, EXACT),
+    Fault("json-in-string", EXACT, EXACT),
+    Fault("duplicate-fid", EXACT, EXACT),
+    Fault("negative-quantity", MOVING, MOVING, times=1),
+]
+KINGDEE_WRITING = {"partial-batch", "already-audited", "required-field", "submit-fails", "delete-entry", "locked"}
+KINGDEE_ELSEWHERE = {"is-success-string", "msgcode-string", "password-login-refused"}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ErpSandbox]]:
+    folder = tmp_path_factory.mktemp("erps")
+    with run_sandbox("sap", folder) as sap, run_sandbox("kingdee", folder) as kingdee:
+        yield {"sap": sap, "kingdee": kingdee}
+
+
+@pytest.fixture(scope="module")
+def only_shop(served: dict[str, ErpSandbox], template_url: str) -> Iterator[Shop]:
+    """Give one hub for all faults: each test leaves it healed, so that the next may go on from there."""
+    database = Database(_create(template_url, f"faults_{uuid.uuid4().hex[:12]}", "oneshelf_template"))
+    for world in served.values():
+        # Nothing is posted late here, and the documents of all tests before need not be read each time.
+        world.connection["overlap_seconds"] = 2
+    shop = make_shop(database, served)
+    shop.read_items()
+    yield shop
+    database.close()
+
+
+@pytest.fixture
+def shop(only_shop: Shop) -> Shop:
+    for system, world in only_shop.worlds.items():
+        world.faults.turn_off()
+        if only_shop.feed(system).stale or only_shop.wrong(system):
+            only_shop.sync(system).snapshot(accept_shrink=True)
+    return only_shop
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    return skip_waits(monkeypatch)
+
+
+def test_every_fault_of_a_reader_is_in_the_tables() -> None:
+    assert {fault.id for fault in SAP} | SAP_WRITING | SAP_ELSEWHERE == set(SAP_FAULTS)
+    assert {fault.id for fault in KINGDEE} | KINGDEE_WRITING | KINGDEE_ELSEWHERE == set(KINGDEE_FAULTS)
+
+
+@pytest.mark.parametrize("fault", SAP, ids=str)
+def test_sap(shop: Shop, fault: Fault, waits: list[float]) -> None:
+    suffer(shop, "sap", fault, waits)
+
+
+@pytest.mark.parametrize("fault", KINGDEE, ids=str)
+def test_kingdee(shop: Shop, fault: Fault, waits: list[float]) -> None:
+    suffer(shop, "kingdee", fault, waits)
+
+
+def suffer(shop: Shop, system: str, fault: Fault, waits: list[float]) -> None:
+    shop.sync(system).delta()
+    assert shop.wrong(system) == []
+    for phase, expected in (("delta", fault.delta), ("snapshot", fault.snapshot)):
+        if expected is None:
+            continue
+        waits.clear()
+        meet(shop, system, fault, phase, expected)
+        assert sum(waits) >= fault.waits_at_least
+        heal(shop, system)
+
+
+def meet(shop: Shop, system: str, fault: Fault, phase: str, expected: Outcome) -> None:
+    """Let stock move and read it while the fault is on; check what came of it."""
+    world = shop.worlds[system]
+    old = shop.levels(system)
+    world.moves(fault.moves)
+    moved = shop.truth(system)
+    assert moved != old
+    sync = shop.sync(system, **fault.settings)
+    outcome: SyncReport | RemoteError | None
+    with world.fault(fault.id, times=fault.times, **fault.params):
+        try:
+            outcome = sync.delta() if phase == "delta" else sync.snapshot()
+        except RemoteError as error:
+            outcome = error
+        left = world.faults.describe()["active"].get(fault.id)
+        # a fault that has struck all its times is gone
+        assert (left is None or left["struck"] > 0) is fault.strikes
+    levels, now = shop.levels(system), shop.truth(system)
+    wrong = {
+        key: (held.get(key) for held in (levels, old, moved, now))
+        for key in levels.keys() | old.keys() | moved.keys() | now.keys()
+        if levels.get(key) not in {old.get(key), moved.get(key), now.get(key)}
+    }
+    assert {key: tuple(numbers) for key, numbers in wrong.items()} == {}
+    feed = shop.feed(system)
+    if expected in {EXACT, MOVING}:
+        assert not isinstance(outcome, Exception), outcome
+        assert outcome is not None
+        assert (outcome.state, feed.failures, feed.error) == ("applied", 0, None)
+        assert expected == MOVING or shop.wrong(system) == []
+        return
+    assert levels == old
+    if expected == UNSEEN:
+        assert outcome is None
+    elif isinstance(expected, str):
+        assert not isinstance(outcome, Exception), outcome
+        assert outcome is not None
+        assert outcome.state == expected
+        assert outcome.reason
+        assert ("snapshot", expected) in shop.quarantined(system)
+        assert (feed.failures, feed.error) == (1, f"snapshot {expected}: {outcome.reason}")
+    else:
+        assert type(outcome) is expected or isinstance(outcome, expected), outcome
+        assert (feed.failures, feed.error) == (1, str(outcome))
+
+
+def heal(shop: Shop, system: str) -> None:
+    """Read with the fault off: by the look for changes alone all is true again, and a snapshot finds nothing more."""
+    shop.sync(system).delta()
+    assert shop.wrong(system) == []
+    assert (shop.feed(system).failures, shop.feed(system).error) == (0, None)
+    report = shop.sync(system).snapshot()
+    assert (report.state, report.changed, report.rejected) == ("applied", (), 0)
+    assert shop.quarantined(system) == set()
+
+
+def test_documents_that_show_late_are_found(shop: Shop) -> None:
+    patient = shop.sync("sap", overlap_seconds=60)
+    shop.worlds["sap"].moves(5)
+    patient.delta()
+    with shop.worlds["sap"].fault("late-commit", seconds=30):
+        shop.worlds["sap"].moves(12)
+    assert shop.wrong("sap")
+    patient.delta()
+    assert shop.wrong("sap") == []
+
+
+@pytest.mark.parametrize("spelling", ["is-success-string", "msgcode-string"])
+@pytest.mark.parametrize(("failure", "expected"), [("auth-lost", AuthFailed), ("error-row", Rejected)])
+@pytest.mark.parametrize("service", ["BillQuery", "ExecuteBillQuery"])
+def test_an_error_is_an_error_however_it_is_spelt(
+    shop: Shop, spelling: str, failure: str, expected: type[RemoteError], service: str
+) -> None:
+    old = shop.levels("kingdee")
+    sync = shop.sync("kingdee", query_service=service)
+    with shop.worlds["kingdee"].fault(spelling), shop.worlds["kingdee"].fault(failure):
+        for read in (sync.delta, sync.snapshot):
+            with pytest.raises(expected):
+                read()
+    assert shop.levels("kingdee") == old
+    shop.sync("kingdee").snapshot()
+    assert shop.wrong("kingdee") == []
