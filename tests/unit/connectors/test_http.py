@@ -172,7 +172,7 @@ def test_a_pause_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     assert retry_after_seconds(_answer(format_datetime(now - timedelta(days=1), usegmt=True))) == 0
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.text() | st.from_regex(r"[0-9 +-]{0,8}[A-Za-z, :.-]*[²0-9:]*", fullmatch=True))
 def test_whatever_stands_in_the_header_is_a_pause_or_nothing(text: str) -> None:
     pause = retry_after_seconds(_answer(text))
@@ -317,7 +317,7 @@ class Clock:
         self.now += seconds
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     st.integers(1, 6),
     st.lists(st.floats(0, 45) | st.just(0.0) | st.sampled_from([59.999, 60.0, 60.001]), max_size=40),

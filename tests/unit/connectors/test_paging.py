@@ -45,7 +45,7 @@ def read(fetch: Callable[[Mapping[str, Any] | None], RawPage]) -> list[tuple[lis
 SIZES = st.lists(st.integers(1, 6), max_size=25)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(SIZES, st.integers(7, 20), st.none() | st.integers(7, 20))
 def test_every_row_comes_once_in_whole_groups(sizes: list[int], page_rows: int, cap: int | None) -> None:
     rows = table(sizes)
@@ -58,7 +58,7 @@ def test_every_row_comes_once_in_whole_groups(sizes: list[int], page_rows: int, 
     assert len(server.asked) == len(pages)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(SIZES.filter(bool), st.integers(1, 6), st.integers(1, 6))
 def test_a_group_that_fills_a_page_is_refused_or_whole(sizes: list[int], page_rows: int, cap: int) -> None:
     rows = table(sizes)
@@ -81,7 +81,7 @@ def test_a_group_that_fills_a_page_is_refused_or_whole(sizes: list[int], page_ro
         assert found == rows
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(SIZES.filter(lambda sizes: sum(sizes) > 8), st.integers(7, 8))
 def test_a_server_that_ignores_the_key_is_found_out(sizes: list[int], page_rows: int) -> None:
     server = Server(table(sizes), page_rows)
@@ -89,7 +89,7 @@ def test_a_server_that_ignores_the_key_is_found_out(sizes: list[int], page_rows:
         read(lambda _: server.fetch(None))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.integers(3, 12), st.integers(1, 4), st.integers(0, 3))
 def test_a_loop_over_several_pages_is_found_out(groups: int, size: int, back: int) -> None:
     """The server jumps back to the first group of a page that was read before."""
