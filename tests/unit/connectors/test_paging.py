@@ -121,6 +121,12 @@ def test_an_empty_page_that_promises_more_is_refused() -> None:
         read(lambda _: RawPage([], more=True))
 
 
+def test_rows_in_another_order_are_refused() -> None:
+    rows = [{"group": group, "id": str(number)} for number, group in enumerate([0, 1, 0, 2])]
+    with pytest.raises(ProtocolViolation, match="order"):
+        read(lambda _: RawPage(rows, more=True))
+
+
 def test_an_empty_table_is_complete() -> None:
     assert read(Server([], 5).fetch) == [([], True)]
 
