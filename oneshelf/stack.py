@@ -36,7 +36,8 @@ class Stack:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.supervisor = Supervisor(settings.state_dir / "children")
-        self.environment: dict[str, str] = {}
+        # A company proxy is not for our own addresses.
+        self.environment: dict[str, str] = {"NO_PROXY": _with_loopback(os.environ.get("NO_PROXY", ""))}
         self.prefect_url = ""
         self.owns_prefect = False
         self.adapter_url = ""
@@ -118,6 +119,10 @@ class Stack:
     def stop(self) -> None:
         """Stop all processes."""
         self.supervisor.stop()
+
+
+def _with_loopback(no_proxy: str) -> str:
+    return ",".join(filter(None, (no_proxy, "127.0.0.1", "localhost")))
 
 
 @contextmanager

@@ -181,6 +181,16 @@ stock_floor = Table(
     comment="No read that began at or before this tick may change a level of the place (last complete snapshot).",
 )
 
+stock_due = Table(
+    "stock_due",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("item", Text, primary_key=True),
+    Column("location", Text, primary_key=True),
+    _time("due_at", now=True),
+    comment="Keys, in the source's own words, that the next look reads whether or not they changed.",
+)
+
 stock_batch = Table(
     "stock_batch",
     metadata,

@@ -10,8 +10,10 @@ import structlog
 
 from hub.errors import ConfigError, DependencyMissing, Truncated
 from hub.items.identity import Item, ItemMatcher, SourceRules
+from hub.sync.due import add_due
 from hub.sync.feed import database_time, note_items_read
-from hub.sync.quarantine import quarantine, resolve_not_seen
+from hub.sync.quarantine import keys_in_quarantine, quarantine, resolve_not_seen
+from hub.sync.staging import ROW, UNKNOWN_ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from hub.contracts import ErpConnector, ItemRecord, Rejection
+    from hub.contracts import ErpConnector, ItemRecord, Rejection, StockKey
     from hub.db.session import Database
     from hub.settings import Settings
 
@@ -65,6 +67,7 @@ def sync_items(database: Database, connector: ErpConnector, settings: Settings) 
             changed = _store(connection, matcher)
             quarantine(connection, connector.source, KIND, rejections)
             resolve_not_seen(connection, connector.source, KIND, began_at)
+            add_due(connection, connector.source, _waiting_for(connection, connector.source, matcher))
             note_items_read(connection, connector.source, began_at)
     created = len(matcher.items) - known
     report = ItemReport(
@@ -123,6 +126,13 @@ def load_cross_reference(path: Path) -> Mapping[tuple[str, str], str]:
         if found.setdefault((cells[0], cells[1]), cells[2]) != cells[2]:
             raise ConfigError(f"{cells[1]} of {cells[0]} is given a second SKU", file=str(path), line=line)
     return found
+
+
+def _waiting_for(connection: psycopg.Connection, source: str, matcher: ItemMatcher) -> set[StockKey]:
+    """Return the keys in quarantine that waited for an item which is known now."""
+    known = {number for of_source, number, _ in matcher.new_references if of_source == source}
+    waiting = keys_in_quarantine(connection, source, ROW, UNKNOWN_ITEM)
+    return {key for key in waiting if key.item in known}
 
 
 def _read_all(connector: ErpConnector) -> tuple[list[ItemRecord], list[Rejection]]:

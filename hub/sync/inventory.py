@@ -17,10 +17,11 @@ from hub.db.rows import one_value
 from hub.errors import OneshelfError, RemoteError, Truncated
 from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys
 from hub.stock.summing import ExpiryRule
+from hub.sync.due import add_due, clear_due, load_due
 from hub.sync.feed import database_time, load_position, move_position, note_failure, note_success
 from hub.sync.outbox import write_outbox
 from hub.sync.quarantine import quarantine, rejection_key, resolve_keys, resolve_not_seen
-from hub.sync.staging import StagedRead, Stager
+from hub.sync.staging import ROW, StagedRead, Stager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from hub.settings import StockSettings
 
 _MOST_SKUS_IN_EVENT = 500
-ROW = "stock_row"
 SNAPSHOT = "snapshot"
 
 
@@ -113,6 +113,7 @@ class InventorySync:
 
             def apply() -> Applied:
                 applied = apply_keys(connection, read, batch_id, cause=cause)
+                clear_due(connection, self.source, keys)
                 well = {f"{key.item}@{key.location}" for key in keys} - {rejection_key(r) for r in read.rejections}
                 resolve_keys(connection, self.source, ROW, well)
                 if also is not None:
@@ -127,8 +128,8 @@ class InventorySync:
             position = load_position(connection, self.source)
         return self.connector.changed_keys(position)
 
-    def delta(self, more: Collection[StockKey] = ()) -> SyncReport | None:
-        """Ask for changed keys, read them (and `more`), apply them and move the position, all or nothing.
+    def delta(self) -> SyncReport | None:
+        """Ask for changed keys, read them and those that are due, apply them and move the position, all or nothing.
 
         Returns None when nothing changed; the feed is fresh all the same.
 
@@ -137,13 +138,14 @@ class InventorySync:
         """
         with self._telling_failure(), self.database.driver() as connection:
             began_at = database_time(connection)
+            due = load_due(connection, self.source)
             changes = self.connector.changed_keys(load_position(connection, self.source))
 
         def also(connection: psycopg.Connection) -> None:
             move_position(connection, self.source, changes.cursor)
             note_success(connection, self.source, began_at)
 
-        keys = changes.keys | frozenset(more)
+        keys = changes.keys | due
         if keys:
             return self.refresh(keys, cause="delta", also=also)
         with self.database.driver() as connection, connection.transaction():
@@ -185,6 +187,7 @@ class InventorySync:
         with connection.transaction():
             quarantine(connection, self.source, ROW, read.rejections)
             applied = apply()
+            add_due(connection, self.source, applied.read_again)
             _end_batch(connection, batch_id, "applied", read=read, changed=len(applied.changed))
             if applied.changed:
                 write_outbox(connection, "stock.changed", self.source, _change_event(self.source, batch_id, applied))

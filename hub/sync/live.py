@@ -58,7 +58,6 @@ class LiveLoop:
         self._syncs = {sync.source: sync for sync in syncs}
         self._settings = settings
         self._publish = publish
-        self._read_again: dict[str, set[StockKey]] = {source: set() for source in self._syncs}
         self._log = structlog.get_logger()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -105,7 +104,7 @@ class LiveLoop:
             started = time.monotonic()
             pause = sync.poll_seconds or self._settings.poll_seconds
             try:
-                report = await asyncio.to_thread(sync.delta, self._take_read_again(sync.source))
+                report = await asyncio.to_thread(sync.delta)
                 self._note(sync.source, report)
                 self.status.errors.pop(sync.source, None)
             except (OneshelfError, psycopg.Error) as error:
@@ -115,13 +114,8 @@ class LiveLoop:
             self.status.polls[sync.source] = self.status.polls.get(sync.source, 0) + 1
             await _sleep(max(pause - (time.monotonic() - started), 0.05), stop)
 
-    def _take_read_again(self, source: str) -> set[StockKey]:
-        keys, self._read_again[source] = self._read_again[source], set()
-        return keys
-
     def _note(self, source: str, report: SyncReport | None) -> None:
         if report is not None:
-            self._read_again[source] |= report.read_again
             self.status.changed[source] = self.status.changed.get(source, 0) + len(report.changed)
 
     async def _work_inbox(self, stop: asyncio.Event) -> None:
@@ -137,9 +131,18 @@ class LiveLoop:
         with self._database.driver() as connection:
             claimed = claim_events(connection, list(self._syncs))
         for source in dict.fromkeys(event.source for event in claimed):
-            self._work_events_of(source, [event for event in claimed if event.source == source])
+            self._work_events_of(
+                source, [event for event in claimed if event.source == source and self._may_work(event)]
+            )
         self.status.events += len(claimed)
         return len(claimed)
+
+    def _may_work(self, event: Claimed) -> bool:
+        """Give up an event that was claimed too often without an end: whoever works it seems to die of it."""
+        if event.attempts <= self._settings.inbox_attempts:
+            return True
+        self._put_back(event, OneshelfError("its attempts never came to an end"))
+        return False
 
     def _work_events_of(self, source: str, events: Sequence[Claimed]) -> None:
         """Look up what each event moved and refresh these keys at once; each event fails or succeeds for itself."""

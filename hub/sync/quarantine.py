@@ -7,6 +7,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from hub.contracts import StockKey
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
@@ -88,6 +90,16 @@ def resolve_not_seen(connection: psycopg.Connection, source: str, kind: str, sin
         " WHERE source = %s AND kind = %s AND resolved_at IS NULL AND last_seen_at < %s",
         (source, kind, since),
     )
+
+
+def keys_in_quarantine(connection: psycopg.Connection, source: str, kind: str, reason: str) -> set[StockKey]:
+    """Return the stock keys of open entries whose item and location are known."""
+    rows = connection.execute(
+        "SELECT key FROM quarantine WHERE source = %s AND kind = %s AND reason = %s AND resolved_at IS NULL",
+        (source, kind, reason),
+    )
+    pairs = (str(key).rsplit("@", 1) for (key,) in rows)
+    return {StockKey(*pair) for pair in pairs if len(pair) == 2 and "?" not in pair}  # noqa: PLR2004 - a pair
 
 
 def open_entries(connection: psycopg.Connection, limit: int = 200) -> list[Mapping[str, Any]]:

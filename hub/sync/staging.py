@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hub.contracts import ErpConnector, StockPage, StockRow
     from hub.stock.summing import ExpiryRule
 
+ROW = "stock_row"
+"""The kind that rejected stock rows have in quarantine."""
+UNKNOWN_ITEM = "unknown_item"
 _CREATE = """
 CREATE TEMP TABLE staged_level (
     item_id bigint NOT NULL, location_id bigint NOT NULL, on_hand numeric NOT NULL, unsellable jsonb,
@@ -208,7 +211,7 @@ class Stager:
                 continue  # the ERP knows places that the hub does not serve
             problem = _problem(key, rows, item)
             if problem is not None or item is None:
-                read.note_rejection(problem or _reject(key, rows[0], "unknown_item", "the hub does not know this item"))
+                read.note_rejection(problem or _reject(key, rows[0], UNKNOWN_ITEM, "the hub does not know this item"))
                 continue
             if key in read.unknown.keys:
                 continue

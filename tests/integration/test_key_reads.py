@@ -9,8 +9,9 @@ import pytest
 
 from hub.contracts import Rejection, StockKey, StockPage
 from hub.errors import Truncated, Unavailable
+from hub.items.store import sync_items
 from hub.sync.feed import load_position
-from tests.fake_erp import row
+from tests.fake_erp import article, row
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Hub
@@ -165,3 +166,32 @@ def test_negative_stock_is_taken_as_it_is(stocked: Hub) -> None:
     stocked.erp.set("A", "P/1", -2)
     stocked.sync.delta()
     assert stocked.levels()["A", "W1"] == -2
+
+
+def test_a_key_that_must_be_read_again_outlives_the_process(stocked: Hub) -> None:
+    """It waits in the database, so whoever looks for changes next reads it, also after a failure in between."""
+
+    def overtaken(_: int) -> None:
+        stocked.erp.on_page = lambda _: None
+        stocked.sync.snapshot()
+        stocked.erp.rows = [row("A", "P/1", 6), row("B", "P/1", 4), row("C", "P/2", 5)]
+
+    stocked.erp.on_page = overtaken
+    stocked.sync.refresh({A1})
+    stocked.erp.fails = Unavailable("gone", system="sap", operation="iter_stock")
+    with pytest.raises(Unavailable):
+        stocked.sync.delta()
+    stocked.erp.fails = None
+    assert stocked.inventory(stocked.erp).delta().changed == (("A", "W1"),)  # type: ignore[union-attr]
+    assert stocked.sync.delta() is None
+
+
+def test_an_item_that_becomes_known_brings_its_waiting_stock(stocked: Hub) -> None:
+    stocked.erp.set("X", "P/1", 8)
+    stocked.sync.delta()
+    assert ("stock_row", "X@P/1", "unknown_item") in stocked.quarantined()
+    stocked.erp.articles.append(article("X"))
+    sync_items(stocked.database, stocked.erp, stocked.settings)
+    stocked.sync.delta()
+    assert stocked.levels()["X", "W1"] == 8
+    assert stocked.quarantined() == set()

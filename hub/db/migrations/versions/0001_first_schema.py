@@ -177,6 +177,15 @@ def upgrade() -> None:
         comment="Where each stream of changes was left; moves in the transaction of the data it covers.",
     )
     op.create_table(
+        "stock_due",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("item", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.PrimaryKeyConstraint("source", "item", "location", name=op.f("pk_stock_due")),
+        comment="Keys, in the source's own words, that the next look reads whether or not they changed.",
+    )
+    op.create_table(
         "stock_batch",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
