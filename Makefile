@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test faults check format lock clean
 
 demo: .venv/.demo
 	@$(BIN)/oneshelf demo $(if $(ONCE),--once) $(if $(RESET),--reset)
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: .venv/.dev
+	$(BIN)/python -m pytest -m slow tests/integration $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -131,9 +131,8 @@ class LiveLoop:
         with self._database.driver() as connection:
             claimed = claim_events(connection, list(self._syncs))
         for source in dict.fromkeys(event.source for event in claimed):
-            self._work_events_of(
-                source, [event for event in claimed if event.source == source and self._may_work(event)]
-            )
+            mine = [event for event in claimed if event.source == source]
+            self._work_events_of(source, [event for event in mine if self._may_work(event)])
         self.status.events += len(claimed)
         return len(claimed)
 

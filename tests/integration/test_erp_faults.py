@@ -20,7 +20,9 @@ from sandbox.erp.sap.faults import FAULTS as SAP_FAULTS
 from tests.erp_sandboxes import make_shop, run_sandbox, skip_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from _pytest.mark import ParameterSet
 
     from hub.sync.inventory import SyncReport
     from tests.conftest import FreshDatabase
@@ -153,6 +155,28 @@ KINGDEE_WRITING = {"partial-batch", "already-audited", "required-field", "submit
 KINGDEE_ELSEWHERE = {"is-success-string", "msgcode-string", "password-login-refused"}
 
 
+# One or two of each kind run with every `make test`; `make faults` runs them all.
+ALWAYS = {
+    "auth-401",
+    "auth-lost",
+    "html-200",
+    "next-loop",
+    "limit-truncated",
+    "toprow-end-row",
+    "rows-move-between-pages",
+    "empty-answer",
+    "shrunk-answer",
+    "error-row",
+}
+
+
+def spread(faults: Iterable[Fault]) -> Iterator[ParameterSet]:
+    """Yield the faults as cases, those that only `make faults` runs marked as slow."""
+    for fault in faults:
+        always = fault.id in ALWAYS and not fault.note
+        yield pytest.param(fault, id=str(fault), marks=() if always else pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ErpSandbox]]:
     folder = tmp_path_factory.mktemp("erps")
@@ -191,12 +215,12 @@ def test_every_fault_of_a_reader_is_in_the_tables() -> None:
     assert {fault.id for fault in KINGDEE} | KINGDEE_WRITING | KINGDEE_ELSEWHERE == set(KINGDEE_FAULTS)
 
 
-@pytest.mark.parametrize("fault", SAP, ids=str)
+@pytest.mark.parametrize("fault", [*spread(SAP)])
 def test_sap(shop: Shop, fault: Fault, waits: list[float]) -> None:
     suffer(shop, "sap", fault, waits)
 
 
-@pytest.mark.parametrize("fault", KINGDEE, ids=str)
+@pytest.mark.parametrize("fault", [*spread(KINGDEE)])
 def test_kingdee(shop: Shop, fault: Fault, waits: list[float]) -> None:
     suffer(shop, "kingdee", fault, waits)
 
