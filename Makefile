@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test faults check format lock clean
 
 demo: .venv/.demo
-	@$(BIN)/oneshelf demo $(if $(ONCE),--once) $(if $(RESET),--reset)
+	@$(BIN)/oneshelf demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(RESET)),--reset)
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(ARGS)
@@ -28,15 +28,17 @@ format: .venv/.dev
 
 # The locks hold exact versions with hashes and no index addresses. --no-deps: they are complete, and pip can't match
 # the hash of a requirement that another one names with an extra.
-.venv/bin/python:
+.venv/.made:
+	rm -rf .venv
 	$(PYTHON) -m venv .venv
+	@touch $@
 
-.venv/.demo: requirements.lock pyproject.toml | .venv/bin/python
+.venv/.demo: requirements.lock pyproject.toml | .venv/.made
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+.venv/.dev: requirements-dev.lock pyproject.toml | .venv/.made
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.demo

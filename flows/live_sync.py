@@ -30,7 +30,10 @@ def _run_name() -> str:
 
 
 class ChangeEvents:
-    """Coalesces the outbox into at most one `inventory.changed` event per source and interval."""
+    """Coalesces the outbox into at most one `inventory.changed` event per source and interval.
+
+    Best effort: what waits here is lost with the process. Whoever reacts reads what is due from the hub.
+    """
 
     def __init__(self, seconds: float = _EMIT_SECONDS) -> None:
         self._seconds = seconds
@@ -79,8 +82,8 @@ async def live_sync() -> None:
 
 async def _keep_showing(runtime: Runtime, loop: LiveLoop, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        feeds = await asyncio.to_thread(_load_feeds, runtime)
-        with suppress(Exception):  # the loop goes on while the Prefect API is away
+        with suppress(Exception):  # the loop goes on while the Prefect API is away, or the database for a moment
+            feeds = await asyncio.to_thread(_load_feeds, runtime)
             await acreate_markdown_artifact(_report(feeds, loop), key="live-sync", description="Lag of each source")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _SHOW_SECONDS)

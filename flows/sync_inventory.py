@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hub.sync.inventory import SyncReport
 
-Mode = Literal["full", "delta", "keys"]
+Mode = Literal["full", "delta", "keys", "items"]
 _MOST_TABLE_ROWS = 200
 
 
@@ -75,7 +75,7 @@ async def read_stock(
 async def sync_inventory(
     source: Annotated[str, Field(description="Name of the source in config/*.toml, for instance sap")],
     mode: Annotated[
-        Mode, Field(description="full: everything; delta: what changed; keys: the articles named")
+        Mode, Field(description="full: all there is; items: articles; delta: what changed; keys: those named")
     ] = "full",
     items: Annotated[
         list[str] | None, Field(description="With mode keys: the ERP's own article numbers; all places are read")
@@ -93,9 +93,11 @@ async def sync_inventory(
     log = get_run_logger()
     with open_runtime() as runtime:
         keys = _keys(runtime, source, mode, items)
-        if mode == "full":
+        if mode in {"full", "items"}:
             articles = await read_items(runtime, source)
             log.info("%s articles read, %s new, %s rejected", articles.read, articles.created, articles.rejected)
+        if mode == "items":
+            return {"source": source, "state": "applied", "changed": articles.created + articles.changed}
         report = await read_stock(runtime, source, mode, keys, accept_shrink=accept_shrink)
         await _show(runtime, source, mode, report)
         if mode == "full":

@@ -20,6 +20,7 @@ from hub.stock.reading import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     import psycopg
@@ -91,6 +92,24 @@ def create_key(connection: psycopg.Connection, name: str, role: str, roles: Mapp
         (key_id, name, role, _digest(secret)),
     )
     return f"{_PREFIX}_{key_id}_{secret}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What may be shown of a key."""
+
+    id: str
+    name: str
+    role: str
+    created_at: datetime
+
+
+def list_keys(connection: psycopg.Connection) -> list[KeyFacts]:
+    """Return the keys that are in force, oldest first."""
+    rows = connection.execute(
+        "SELECT id, name, role, created_at FROM api_key WHERE revoked_at IS NULL ORDER BY created_at, id"
+    )
+    return [KeyFacts(*row) for row in rows]
 
 
 def revoke_key(connection: psycopg.Connection, key_id: str) -> bool:

@@ -44,7 +44,7 @@ class ConfigError(OneshelfError):
 
 
 class MappingError(ConfigError):
-    """Raised when a mapping file is refused: fix the named line; the last good version stays in force."""
+    """Raised when a mapping file is refused: fix the named line; nothing is read with a file that is wrong."""
 
 
 class RemoteError(OneshelfError):

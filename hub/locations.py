@@ -106,6 +106,12 @@ def codes_of(locations: Collection[Location], source: str) -> list[str]:
     return [location.erp_codes[source] for location in locations if location.stock_from == source]
 
 
+# A place that comes back, or gets its stock from another source, has not been read in full: its numbers are stale.
+_FORGET_READ = """
+DELETE FROM stock_floor AS floor USING location
+WHERE location.id = floor.location_id AND location.code = %s
+  AND (location.stock_source IS DISTINCT FROM %s OR NOT location.active)
+"""
 _UPSERT = """
 INSERT INTO location (code, name, kind, stock_source, org, company, brand, region, ownership, sellable_online, pickup,
                       opening_hours, cutoff_time, time_zone, position, active)
@@ -125,6 +131,8 @@ def store_locations(connection: psycopg.Connection, locations: Collection[Locati
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('oneshelf.locations'))")
     connection.execute("DELETE FROM external_reference WHERE kind = 'location'")
     kept: list[int] = []
+    for location in locations:
+        connection.execute(_FORGET_READ, (location.code, location.stock_from))
     for position, location in enumerate(locations):
         values = {**location.model_dump(exclude={"erp_codes"}), "position": position}
         location_id = int(one_value(connection.execute(_UPSERT, values)))

@@ -17,7 +17,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.runtime import Runtime, open_runtime
-from hub.access import create_key, load_roles
+from hub.access import create_key, list_keys, load_roles, revoke_key
 from hub.db.migrate import current_revision, upgrade
 from hub.errors import ConfigError, OneshelfError
 from hub.items.store import sync_items
@@ -27,6 +27,7 @@ from hub.stock.reading import read_stock
 from hub.sync.inbox import replay_quarantined
 from hub.sync.live import LiveLoop
 from hub.sync.quarantine import open_entries
+from hub.sync.watch import load_feeds
 from hub.telemetry import configure_logging
 from oneshelf.demo import run_demo
 from oneshelf.doctor import examine
@@ -141,7 +142,7 @@ def doctor() -> None:
 def sync_inventory(
     source: Annotated[str | None, typer.Option(help="One source; without it all")] = None,
     *,
-    full: Annotated[bool, typer.Option(help="Everything, articles too; without it what changed")] = False,
+    full: Annotated[bool, typer.Option(help="Everything, articles too; else what changed since")] = False,
     accept_shrink: Annotated[bool, typer.Option(help="Apply an empty or sharply smaller full read")] = False,
 ) -> None:
     """Bring an ERP's stock into the hub."""
@@ -152,10 +153,11 @@ def sync_inventory(
         for name in [source] if source else naming_order(runtime.settings):
             started = time.monotonic()
             sync = runtime.inventory(name)
-            if full:
+            everything = full or _never_read(runtime, name)
+            if everything:
                 articles = sync_items(runtime.database, sync.connector, runtime.settings)
                 console.print(f"{name}: {articles.read} articles, {articles.created} new, {articles.rejected} rejected")
-            report = sync.snapshot(accept_shrink=accept_shrink) if full else sync.delta()
+            report = sync.snapshot(accept_shrink=accept_shrink) if everything else sync.delta()
             seconds = time.monotonic() - started
             if report is None:
                 console.print(f"{name}: nothing changed ({seconds:.1f} s)")
@@ -164,6 +166,11 @@ def sync_inventory(
             changed = f"{report.rows} rows, {len(report.changed)} levels changed, {report.rejected} rejected"
             console.print(f"{name}: {report.state}, {changed} ({seconds:.1f} s) {escape(report.reason)}")
     raise typer.Exit(1 if refused else 0)
+
+
+def _never_read(runtime: Runtime, source: str) -> bool:
+    with runtime.database.driver() as connection:
+        return any(feed.source == source and feed.full_read_at is None for feed in load_feeds(connection))
 
 
 @stock_app.command("show")
@@ -262,6 +269,26 @@ def keys_create(role: Annotated[str, typer.Option()], name: Annotated[str, typer
         roles = load_roles(settings.config_dir / "roles.yaml")
         with runtime.database.driver() as connection:
             typer.echo(create_key(connection, name or role, role, roles))
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """Show the keys that are in force."""
+    with open_runtime() as runtime, runtime.database.driver() as connection:
+        keys = list_keys(connection)
+    table = Table("id", "name", "role", "created", box=None, pad_edge=False)
+    for key in keys:
+        table.add_row(key.id, escape(key.name), key.role, key.created_at.isoformat(timespec="seconds"))
+    console.print(table if keys else "no key")
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: str) -> None:
+    """Take a key out of force for good."""
+    with open_runtime() as runtime, runtime.database.driver() as connection:
+        revoked = revoke_key(connection, key_id)
+    console.print(f"{key_id} is revoked" if revoked else f"no key {key_id} in force", markup=False)
+    raise typer.Exit(0 if revoked else 1)
 
 
 @db_app.command("init")

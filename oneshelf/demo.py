@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from hub.access import create_key, load_roles
+from hub.access import create_key, list_keys, load_roles, revoke_key
 from hub.settings import load_settings
 from hub.sync.feed import database_time
 from hub.sync.watch import load_feeds
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from oneshelf.stack import Stack
 
 _STATE = "demo"
+_KEY_NAME = "demo"
 _START_SECONDS = 60.0
 _CATCH_UP_SECONDS = 30.0
 _MOVES_IN_CHECK = 25
@@ -73,6 +74,9 @@ class Demo:
 
 def run_demo(console: Console, *, once: bool, reset: bool, articles: int) -> int:
     """Run the demo; with `once` check the result and return 0 or 1, else stay until Ctrl-C."""
+    # The demo is a world of its own: it must not write into a database or a Prefect that somebody uses.
+    for variable in ("ONESHELF_DATABASE__URL", "PREFECT_API_URL"):
+        os.environ.pop(variable, None)
     state_dir = load_settings().state_dir / _STATE
     if reset:
         shutil.rmtree(state_dir, ignore_errors=True)
@@ -137,7 +141,10 @@ def _wait_for_sandboxes(demo: Demo, children: dict[str, Child]) -> None:
 def _create_key(runtime: Runtime, stack: Stack) -> str:
     roles = load_roles(stack.settings.config_dir / "roles.yaml")
     with runtime.database.driver() as connection:
-        return create_key(connection, "demo", "storefront", roles)
+        for key in list_keys(connection):
+            if key.name == _KEY_NAME:
+                revoke_key(connection, key.id)
+        return create_key(connection, _KEY_NAME, "storefront", roles)
 
 
 def _wait_until_followed(runtime: Runtime, since: datetime) -> None:
@@ -164,6 +171,9 @@ def _check(console: Console, demo: Demo) -> bool:
         if not differing or waited > _CATCH_UP_SECONDS:
             break
         time.sleep(0.5)
+    if not expected:
+        console.print("[red]the ERPs hold no stock: nothing was proved[/]", highlight=False)
+        return False
     if differing:
         for place, sku, wanted, got in differing[:20]:
             console.print(f"[red]{place} {sku}: the ERP says {wanted}, the storefront {got}[/]", highlight=False)
@@ -192,7 +202,8 @@ def _show(console: Console, demo: Demo) -> None:
         f"\n  API docs     {url}/docs"
         f"\n  Prefect UI   {demo.stack.prefect_url}"
         + "".join(f"\n  {name:<12} {address}" for name, address in demo.sandboxes.items())
-        + f"\n  API key      {demo.api_key}   (role storefront, this demo only)\n",
+        + f"\n  API key      {demo.api_key}   (role storefront, this demo only)"
+        + f"\n  command line ONESHELF_STATE_DIR={demo.stack.settings.state_dir} .venv/bin/oneshelf stock show 100001\n",
         highlight=False,
         soft_wrap=True,
     )

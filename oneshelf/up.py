@@ -82,7 +82,11 @@ def start_services(stack: Stack, steps: Steps) -> None:
 
 
 def first_sync(steps: Steps, sources: list[str]) -> None:
-    """Read every source in full through its deployment, one after the other, and set the live flow going."""
+    """Read every source in full through its deployment, one after the other, and set the live flow going.
+
+    Raises:
+        StartError: a source could not be read.
+    """
     from oneshelf.runs import LIVE, full_sync_of, start_run, wait_for_run  # noqa: PLC0415 - as above
 
     for number, source in enumerate(sources, start=1):
@@ -90,6 +94,16 @@ def first_sync(steps: Steps, sources: list[str]) -> None:
         if number == len(sources):
             start_run(LIVE)
         steps.run(f"full read of {source}", partial(wait_for_run, run, seconds=_RUN_SECONDS))
+
+
+def _ask_for_reads(console: Console, sources: list[str]) -> None:
+    """Set the live flow and a full read of every source going, without waiting: an ERP may be down, the shop is not."""
+    from oneshelf.runs import LIVE, full_sync_of, start_run  # noqa: PLC0415 - as above
+
+    start_run(LIVE)
+    for source in sources:
+        start_run(full_sync_of(source))
+    console.print(f"reading {', '.join(sources)}: see the runs in the Prefect UI", highlight=False)
 
 
 def naming_order(settings: Settings) -> list[str]:
@@ -114,12 +128,12 @@ def keep_up(stack: Stack, console: Console, idle: Callable[[], None] = lambda: N
 def run_up(console: Console, settings: Settings) -> int:
     """Run everything against the configured ERPs until it is stopped; returns the exit code."""
     sources = naming_order(settings)
-    steps = Steps(console, 4 + len(sources))
+    steps = Steps(console, 4)
     try:
         with stoppable(), open_stack(settings) as (stack, _):
             with steps.shown():
                 start_services(stack, steps)
-                first_sync(steps, sources)
+                _ask_for_reads(console, sources)
             console.print(f"staff page {stack.adapter_url}/staff · Prefect {stack.prefect_url}", highlight=False)
             keep_up(stack, console)
     except StartError as error:

@@ -132,6 +132,7 @@ feed = Table(
     _time("items_read_at", nullable=True),
     Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("error", Text, nullable=True),
+    Column("snapshot_error", Text, nullable=True),
     _time("failed_at", nullable=True),
     Column("stale_after_seconds", Integer, nullable=False),
     comment="How fresh each source is: read_at is when the last good poll or read of it began.",
@@ -156,10 +157,13 @@ stock_level = Table(
     Column("read_began", BigInteger, nullable=False),
     Column("read_ended", BigInteger, nullable=False),
     _time("changed_at", now=True),
+    _time("doubted_at", nullable=True),
     CheckConstraint("read_ended > read_began", name="read_takes_time"),
+    CheckConstraint("on_hand <> 'NaN'", name="on_hand_is_a_number"),
     Index("ix_stock_level_location", "location_id"),
     Index("ix_stock_level_changed", "changed_at", "item_id"),
-    comment="The sellable quantity per item and place: the base triple (on_hand, read_began, read_ended).",
+    comment="The sellable quantity per item and place: the base triple (on_hand, read_began, read_ended)."
+    " doubted_at: since when a part of it can't be understood.",
 )
 
 stock_unsellable = Table(
@@ -276,6 +280,7 @@ quarantine = Table(
     _text("key"),
     _text("reason"),
     _text("detail"),
+    _text("digest"),
     Column("raw", JSONB, nullable=False),
     _time("first_seen_at", now=True),
     _time("last_seen_at", now=True),
@@ -287,6 +292,7 @@ quarantine = Table(
         "kind",
         "key",
         "reason",
+        "digest",
         unique=True,
         postgresql_where=text("resolved_at IS NULL"),
     ),

@@ -83,6 +83,9 @@ class ItemMatcher:
 
     def match(self, record: ItemRecord, rules: SourceRules) -> list[Rejection]:
         """Link the article to its item, or create it; returns what could not be used of it (empty: all is well)."""
+        named = self._cross_reference.get((rules.source, record.item))
+        if named is not None and named not in self._by_sku:
+            return [_reject(record, "no_match", f"the cross-reference file names {named}, which is no SKU")]
         candidates = self._candidates(record, rules)
         if problem := self._conflict(record, rules, candidates):
             return [problem]

@@ -134,6 +134,27 @@ INSERT INTO stock_floor (location_id, read_began)
 SELECT unnest(%(locations)s::bigint[]), %(began)s
 ON CONFLICT (location_id) DO UPDATE SET read_began = GREATEST(stock_floor.read_began, excluded.read_began)
 """
+# Levels of which a part could not be understood, or that must be read again: they keep their number, and say its age.
+_UNKNOWN = """
+    EXISTS (SELECT FROM external_reference AS item
+            JOIN external_reference AS place
+              ON place.our_id = level.location_id AND place.kind = 'location' AND place.system = %(source)s
+            WHERE item.our_id = level.item_id AND item.kind = 'item' AND item.system = %(source)s
+              AND (%(everything)s OR item.external_id = ANY(%(unknown_items)s)
+                   OR place.external_id = ANY(%(unknown_locations)s)
+                   OR (item.external_id, place.external_id) IN (
+                        SELECT * FROM unnest(%(unknown_key_items)s::text[], %(unknown_key_locations)s::text[]))))
+"""
+_DOUBT = f"""
+UPDATE stock_level AS level SET doubted_at = clock_timestamp()
+WHERE level.location_id = ANY(%(locations)s) AND level.doubted_at IS NULL AND {_UNKNOWN}
+"""
+_TRUST = f"""
+UPDATE stock_level AS level SET doubted_at = NULL
+FROM fresh_level AS fresh
+WHERE level.doubted_at IS NOT NULL AND level.item_id = fresh.item_id AND level.location_id = fresh.location_id
+  AND NOT {_UNKNOWN}
+"""
 _CHANGED = """
 SELECT item.sku, location.code
 FROM (SELECT item_id, location_id FROM fresh_level WHERE COALESCE(before, 0) <> on_hand
@@ -191,15 +212,19 @@ def _understood_locations(read: StagedRead) -> list[int]:
 
 
 def _absent_parameters(read: StagedRead, locations: Collection[int]) -> dict[str, object]:
-    keys = sorted(read.unknown.keys, key=lambda key: (key.item, key.location))
+    ticks = {"began": read.first_began, "ended": read.last_ended}
+    return {**_unknown_parameters(read, read.unknown.keys), **ticks, "locations": list(locations)}
+
+
+def _unknown_parameters(read: StagedRead, keys: Collection[StockKey]) -> dict[str, object]:
+    ordered = sorted(keys, key=lambda key: (key.item, key.location))
     return {
         "source": read.source,
-        "began": read.first_began,
-        "ended": read.last_ended,
-        "locations": list(locations),
+        "everything": read.unknown.everything,
         "unknown_items": list(read.unknown.items),
-        "unknown_key_items": [key.item for key in keys],
-        "unknown_key_locations": [key.location for key in keys],
+        "unknown_locations": list(read.unknown.locations),
+        "unknown_key_items": [key.item for key in ordered],
+        "unknown_key_locations": [key.location for key in ordered],
     }
 
 
@@ -226,7 +251,8 @@ def _write(connection: psycopg.Connection, read: StagedRead, batch_id: int, *, c
     connection.execute(_LEDGER, {"cause": cause, "source": read.source, "batch": batch_id})
     changed = connection.execute(_CHANGED).fetchall()
     below = connection.execute(_BELOW_FLOOR, {"source": read.source}).fetchall()
-    return Applied(
-        changed=tuple((str(sku), str(code)) for sku, code in changed),
-        read_again=frozenset(StockKey(str(item), str(place)) for item, place in below) | read.torn,
-    )
+    read_again = frozenset(StockKey(str(item), str(place)) for item, place in below) | read.torn
+    doubt = _unknown_parameters(read, read.unknown.keys | read_again)
+    connection.execute(_DOUBT, {**doubt, "locations": [place.id for place in read.places.values()]})
+    connection.execute(_TRUST, doubt)
+    return Applied(changed=tuple((str(sku), str(code)) for sku, code in changed), read_again=read_again)

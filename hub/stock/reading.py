@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# One rule of staleness for every question: never read in full, or last read longer ago than the source allows.
+# One rule of staleness for every question: never read in full, or last read longer ago than the source allows. A place
+# has been read in full when it has a floor, and a level is in doubt while a part of it could not be understood.
 _STALE = """COALESCE(feed.read_at IS NULL OR feed.full_read_at IS NULL
          OR clock_timestamp() - feed.read_at > make_interval(secs => feed.stale_after_seconds), true)"""
+_PLACE_STALE = f"({_STALE} OR NOT EXISTS (SELECT FROM stock_floor AS floor WHERE floor.location_id = location.id))"
+_LEVEL_STALE = f"({_PLACE_STALE} OR level.doubted_at IS NOT NULL)"
 _APART = """LEFT JOIN LATERAL (
     SELECT array_agg(part.status ORDER BY part.status, part.owner) AS statuses,
            array_agg(part.owner ORDER BY part.status, part.owner) AS owners,
@@ -34,9 +37,10 @@ SELECT item.sku, item.gtin, item.name, item.unit,
             SELECT CASE WHEN bool_and(feed.read_at IS NOT NULL) THEN min(feed.read_at) END
             FROM location LEFT JOIN feed ON feed.source = location.stock_source WHERE {_WANTED}) END,
        CASE WHEN location.id IS NULL THEN (
-            SELECT COALESCE(bool_or({_STALE}), true)
+            SELECT COALESCE(bool_or({_PLACE_STALE}), true)
             FROM location LEFT JOIN feed ON feed.source = location.stock_source WHERE {_WANTED}) END,
-       location.code, location.name, location.kind, location.sellable_online, level.on_hand, feed.read_at, {_STALE},
+       location.code, location.name, location.kind, location.sellable_online, level.on_hand,
+       LEAST(feed.read_at, level.doubted_at), {_LEVEL_STALE},
        apart.statuses, apart.owners, apart.quantities
 FROM item
 LEFT JOIN (stock_level AS level
@@ -48,7 +52,8 @@ ORDER BY item.sku, location.position, location.code
 """
 _CHANGES = f"""
 SELECT item.sku, level.changed_at, level.item_id, level.location_id,
-       location.code, location.name, location.kind, location.sellable_online, level.on_hand, feed.read_at, {_STALE},
+       location.code, location.name, location.kind, location.sellable_online, level.on_hand,
+       LEAST(feed.read_at, level.doubted_at), {_LEVEL_STALE},
        apart.statuses, apart.owners, apart.quantities
 FROM stock_level AS level
 JOIN item ON item.id = level.item_id
@@ -71,14 +76,15 @@ SELECT LEAST(clock_timestamp() - interval '60 seconds',
 """
 _LOCATIONS = f"""
 SELECT location.code, location.name, location.kind, location.region, location.ownership, location.sellable_online,
-       location.pickup, location.opening_hours, location.cutoff_time, location.time_zone, feed.read_at, {_STALE}
+       location.pickup, location.opening_hours, location.cutoff_time, location.time_zone, feed.read_at,
+       {_PLACE_STALE}
 FROM location LEFT JOIN feed ON feed.source = location.stock_source
 WHERE location.active ORDER BY location.position, location.code
 """
 FEEDS = f"""
 SELECT feed.source, feed.read_at, feed.full_read_at, feed.items_read_at,
        EXTRACT(EPOCH FROM clock_timestamp() - feed.read_at)::float8, {_STALE},
-       feed.stale_after_seconds, feed.failures, feed.error, feed.failed_at
+       feed.stale_after_seconds, feed.failures, COALESCE(feed.error, feed.snapshot_error), feed.failed_at
 FROM feed ORDER BY feed.source
 """
 

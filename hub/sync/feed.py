@@ -37,7 +37,8 @@ def note_success(connection: psycopg.Connection, source: str, began_at: datetime
     """Record that what the source told at `began_at` is in the levels now. Freshness never goes back."""
     connection.execute(
         "UPDATE feed SET read_at = GREATEST(read_at, %(began)s), failures = 0, error = NULL,"
-        " full_read_at = CASE WHEN %(full)s THEN GREATEST(full_read_at, %(began)s) ELSE full_read_at END"
+        " full_read_at = CASE WHEN %(full)s THEN GREATEST(full_read_at, %(began)s) ELSE full_read_at END,"
+        " snapshot_error = CASE WHEN %(full)s THEN NULL ELSE snapshot_error END"
         " WHERE source = %(source)s",
         {"source": source, "began": began_at, "full": full},
     )
@@ -53,6 +54,13 @@ def note_failure(connection: psycopg.Connection, source: str, error: str) -> Non
     connection.execute(
         "UPDATE feed SET failures = failures + 1, error = %s, failed_at = clock_timestamp() WHERE source = %s",
         (error[:500], source),
+    )
+
+
+def note_refusal(connection: psycopg.Connection, source: str, reason: str) -> None:
+    """Record that a snapshot was refused; it shows until one is applied, however fresh the changes are."""
+    connection.execute(
+        "UPDATE feed SET snapshot_error = %s, failed_at = clock_timestamp() WHERE source = %s", (reason[:500], source)
     )
 
 

@@ -1,4 +1,4 @@
-"""What is kept and for how long: the tables that only grow are trimmed here."""
+"""What is kept and for how long. Full reads trim it; the stock ledger and its read cycles are kept."""
 
 from __future__ import annotations
 

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import psycopg
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hub.clock import utc_now
 from hub.contracts import Rejection
 from hub.db.rows import one_value
-from hub.errors import OneshelfError, RemoteError, Truncated
+from hub.errors import Truncated
 from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys
 from hub.stock.summing import ExpiryRule
 from hub.sync.due import add_due, clear_due, load_due
-from hub.sync.feed import database_time, load_position, move_position, note_failure, note_success
+from hub.sync.feed import database_time, load_position, move_position, note_failure, note_refusal, note_success
 from hub.sync.outbox import write_outbox
 from hub.sync.quarantine import quarantine, rejection_key, resolve_keys, resolve_not_seen
 from hub.sync.staging import ROW, StagedRead, Stager
@@ -26,9 +28,7 @@ from hub.sync.staging import ROW, StagedRead, Stager
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    import psycopg
-
-    from hub.contracts import Changes, ErpConnector, StockKey
+    from hub.contracts import ErpConnector, StockKey
     from hub.db.session import Database
     from hub.settings import StockSettings
 
@@ -122,12 +122,6 @@ class InventorySync:
 
             return self._commit(connection, batch_id, read, "keys", apply)
 
-    def changes(self) -> Changes:
-        """Ask the ERP for keys that changed since the stored position; the position stays where it is."""
-        with self.database.driver() as connection:
-            position = load_position(connection, self.source)
-        return self.connector.changed_keys(position)
-
     def delta(self) -> SyncReport | None:
         """Ask for changed keys, read them and those that are due, apply them and move the position, all or nothing.
 
@@ -159,10 +153,12 @@ class InventorySync:
     def _telling_failure(self) -> Iterator[None]:
         try:
             yield
-        except RemoteError as error:
-            self._log.warning("source_failed", error=str(error))
+        except (psycopg.Error, SQLAlchemyError):
+            raise  # ours, not the source's
+        except Exception as error:
+            self._log.warning("source_failed", error=repr(error))
             with self.database.driver() as connection:
-                note_failure(connection, self.source, str(error))
+                note_failure(connection, self.source, str(error) or repr(error))
             raise
 
     @contextmanager
@@ -171,7 +167,7 @@ class InventorySync:
             batch_id = _begin_batch(connection, self.source, kind, self.connector.mapping_version)
             try:
                 yield connection, batch_id
-            except (OneshelfError, OSError) as error:
+            except Exception as error:
                 if not connection.closed:
                     _end_batch(connection, batch_id, "failed", reason=str(error))
                 raise
@@ -219,7 +215,7 @@ class InventorySync:
         with connection.transaction():
             _end_batch(connection, batch_id, state, read=read, reason=reason)
             quarantine(connection, self.source, SNAPSHOT, [Rejection(state, reason, facts, item=self.source)])
-            note_failure(connection, self.source, f"snapshot {state}: {reason}")
+            note_refusal(connection, self.source, f"snapshot {state}: {reason}")
         self._log.warning("snapshot_refused", state=state, reason=reason, **facts)
         return SyncReport(
             self.source, "full", batch_id, state, read.pages, read.rows, len(read.rejections), reason=reason

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hub.contracts import EventReader
 from hub.db.session import plain_url
 from hub.errors import OneshelfError, Retryable
 from hub.sync.inbox import CHANNEL, Claimed, claim_events, mark_done, put_back
 from hub.sync.outbox import Published, publish_waiting
+from hub.sync.watch import LIVE_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from hub.db.session import Database
     from hub.settings import LiveSettings
     from hub.sync.inventory import InventorySync, SyncReport
-
-_LOCK = "hashtext('oneshelf.live')"
 
 
 @dataclass
@@ -81,7 +81,7 @@ class LiveLoop:
             await connection.execute("SET lock_timeout = '1s'")
             while not stop.is_set():
                 with suppress(psycopg.errors.LockNotAvailable):
-                    await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
+                    await connection.execute(f"SELECT pg_advisory_lock({LIVE_LOCK})")
                     break
             yield connection
 
@@ -107,9 +107,9 @@ class LiveLoop:
                 report = await asyncio.to_thread(sync.delta)
                 self._note(sync.source, report)
                 self.status.errors.pop(sync.source, None)
-            except (OneshelfError, psycopg.Error) as error:
-                self.status.errors[sync.source] = str(error)
-                self._log.warning("poll_failed", source=sync.source, error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever one source does, the others go on
+                self.status.errors[sync.source] = str(error) or type(error).__name__
+                self._log.warning("poll_failed", source=sync.source, error=repr(error))
                 pause = self._settings.error_wait_seconds
             self.status.polls[sync.source] = self.status.polls.get(sync.source, 0) + 1
             await _sleep(max(pause - (time.monotonic() - started), 0.05), stop)
@@ -150,22 +150,27 @@ class LiveLoop:
         good: list[Claimed] = []
         for event in events:
             try:
-                if not isinstance(sync.connector, EventReader):
-                    raise _no_events(source)
-                keys |= sync.connector.event_keys(event.event)
+                keys |= _event_keys(sync, event)
                 good.append(event)
-            except OneshelfError as error:
+            except (psycopg.Error, SQLAlchemyError):
+                raise  # ours: its lease ends, and it is worked again
+            except Exception as error:  # noqa: BLE001 - one event's trouble is that event's
                 self._put_back(event, error)
-        if not good:
-            return
         try:
-            report = sync.refresh(keys, cause="push", also=lambda connection: mark_done(connection, good))
-            self._note(source, report)
-        except OneshelfError as error:
-            for event in good:
-                self._put_back(event, error)
+            if good:
+                report = sync.refresh(keys, cause="push", also=lambda connection: mark_done(connection, good))
+                self._note(source, report)
+        except (psycopg.Error, SQLAlchemyError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            if len(good) == 1 or isinstance(error, Retryable):
+                for event in good:
+                    self._put_back(event, error)
+                return
+            for event in good:  # one of them spoils it for all: each for itself
+                self._work_events_of(source, [event])
 
-    def _put_back(self, event: Claimed, error: OneshelfError) -> None:
+    def _put_back(self, event: Claimed, error: Exception) -> None:
         attempts = self._settings.inbox_attempts if isinstance(error, Retryable) else 1
         with self._database.driver() as connection, connection.transaction():
             put_back(connection, event, str(error), most_attempts=attempts)
@@ -182,8 +187,10 @@ class LiveLoop:
             return publish_waiting(connection)
 
 
-def _no_events(source: str) -> OneshelfError:
-    return OneshelfError(f"the connector of {source} takes no events")
+def _event_keys(sync: InventorySync, event: Claimed) -> frozenset[StockKey]:
+    if not isinstance(sync.connector, EventReader):
+        raise OneshelfError(f"the connector of {sync.source} takes no events")
+    return sync.connector.event_keys(event.event)
 
 
 async def _sleep(seconds: float, stop: asyncio.Event) -> None:

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from hub.contracts import Rejection
 
 _UPSERT = """
-INSERT INTO quarantine (source, kind, key, reason, detail, raw)
-VALUES (%(source)s, %(kind)s, %(key)s, %(reason)s, %(detail)s, %(raw)s::jsonb)
-ON CONFLICT (source, kind, key, reason) WHERE resolved_at IS NULL
-DO UPDATE SET detail = excluded.detail, raw = excluded.raw, last_seen_at = clock_timestamp(),
-              times = quarantine.times + 1
+INSERT INTO quarantine (source, kind, key, reason, detail, digest, raw)
+VALUES (%(source)s, %(kind)s, %(key)s, %(reason)s, %(detail)s, %(digest)s, %(raw)s::jsonb)
+ON CONFLICT (source, kind, key, reason, digest) WHERE resolved_at IS NULL
+DO UPDATE SET last_seen_at = clock_timestamp(), times = quarantine.times + 1
+"""
+# What an earlier read rejected of a key is history once the key was read again.
+_SUPERSEDE = """
+UPDATE quarantine SET resolved_at = clock_timestamp()
+WHERE source = %(source)s AND kind = %(kind)s AND resolved_at IS NULL AND key = ANY(%(keys)s)
+  AND (key, digest) NOT IN (SELECT * FROM unnest(%(keys)s::text[], %(digests)s::text[]))
 """
 
 
@@ -57,20 +62,27 @@ def _clean(text: str) -> str:
 
 def quarantine(connection: psycopg.Connection, source: str, kind: str, rejections: Iterable[Rejection]) -> None:
     """Store rejections in the caller's transaction; one that is there already counts one time more."""
-    rows = [
-        {
-            "source": source,
-            "kind": kind,
-            "key": _clean(rejection_key(rejection)),
-            "reason": rejection.reason,
-            "detail": _clean(rejection.detail),
-            "raw": to_json(rejection.raw),
-        }
-        for rejection in rejections
-    ]
+    rows = [_row(source, kind, rejection) for rejection in rejections]
+    whole = [row for row in rows if "?" not in row["key"] and "@" in row["key"]]
+    if whole:
+        named = {"keys": [row["key"] for row in whole], "digests": [row["digest"] for row in whole]}
+        connection.execute(_SUPERSEDE, {"source": source, "kind": kind, **named})
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(_UPSERT, rows)
+
+
+def _row(source: str, kind: str, rejection: Rejection) -> dict[str, str]:
+    raw, detail = to_json(rejection.raw), _clean(rejection.detail)
+    return {
+        "source": source,
+        "kind": kind,
+        "key": _clean(rejection_key(rejection)),
+        "reason": rejection.reason,
+        "detail": detail,
+        "digest": hashlib.sha256(f"{detail}\n{raw}".encode()).hexdigest()[:16],
+        "raw": raw,
+    }
 
 
 def resolve_keys(connection: psycopg.Connection, source: str, kind: str, keys: Collection[str]) -> None:

@@ -158,7 +158,7 @@ class Stager:
             read.torn = self._take_out_torn()
             read.complete = again.complete
             read.pages, read.rows = read.pages + again.pages, read.rows + again.rows
-            read.last_ended = again.last_ended
+            read.last_began, read.last_ended = again.last_began, again.last_ended
             for rejection in again.rejections:
                 read.note_rejection(rejection)
         for key in read.torn:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hub.db.rows import one_value
 from hub.stock.reading import FEEDS, FeedState
 
 if TYPE_CHECKING:
     import psycopg
 
+LIVE_LOCK = "hashtext('oneshelf.live')"
+"""The advisory lock that the one working near-real-time loop holds."""
+
 
 def load_feeds(connection: psycopg.Connection) -> list[FeedState]:
     """Return the state of all sources by the database's clock."""
     return [FeedState(*row) for row in connection.execute(FEEDS)]
+
+
+def is_followed(connection: psycopg.Connection) -> bool:
+    """Tell whether a near-real-time loop is at work, on this or another machine: one holds the lock."""
+    free = one_value(connection.execute(f"SELECT pg_try_advisory_lock({LIVE_LOCK})"))
+    if free:
+        connection.execute(f"SELECT pg_advisory_unlock({LIVE_LOCK})")
+    return not free
 
 
 def open_quarantine_count(connection: psycopg.Connection) -> int:

@@ -48,6 +48,9 @@ class Seed:
             " VALUES (%s, %s, %s, %s, %s, false, 'Asia/Shanghai', (SELECT count(*) FROM location), %s)",
             (code, name, kind, source, online, active),
         )
+        self.connection.execute(
+            "INSERT INTO stock_floor (location_id, read_began) SELECT id, 1 FROM location WHERE code = %s", (code,)
+        )
 
     def item(self, sku: str, name: str = "测试商品", *, gtin: str | None = None, unit: str = "件") -> None:
         """Add an item."""

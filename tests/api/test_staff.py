@@ -206,8 +206,8 @@ def test_export_keeps_codes_as_text_and_disarms_formulas(staff: httpx.Client, se
 def test_ops_page_shows_what_is_wrong(staff: httpx.Client, seed: Seed) -> None:
     seed.connection.execute("UPDATE feed SET failures = 3, error = '503 <b>', failed_at = now() WHERE source = 'sap'")
     seed.connection.execute(
-        "INSERT INTO quarantine (source, kind, key, reason, detail, raw)"
-        " VALUES ('sap', 'stock', 'M1@X', 'unknown_unit', 'unit KAR', '{\"a\": \"<i>\"}')"
+        "INSERT INTO quarantine (source, kind, key, reason, detail, digest, raw)"
+        " VALUES ('sap', 'stock', 'M1@X', 'unknown_unit', 'unit KAR', 'd', '{\"a\": \"<i>\"}')"
     )
     page = staff.get("/staff/ops").text
     for text in ("503 &lt;b&gt;", "unknown_unit", "M1@X", "unit KAR", "&lt;i&gt;", "<details>"):

@@ -206,3 +206,42 @@ def test_an_outbox_row_names_what_changed(hub: Hub) -> None:
     assert (topic, key) == ("stock.changed", "sap")
     assert payload["skus"] == ["A", "B"]
     assert payload["changed"] == 2
+
+
+def doubted(hub: Hub) -> set[str]:
+    rows = hub.query("SELECT sku FROM stock_level JOIN item ON id = item_id WHERE doubted_at IS NOT NULL")
+    return {sku for (sku,) in rows}
+
+
+def read_in_full(hub: Hub) -> set[str]:
+    return {code for (code,) in hub.query("SELECT code FROM stock_floor JOIN location ON id = location_id")}
+
+
+def test_a_level_that_is_not_understood_says_since_when(hub: Hub) -> None:
+    fill(hub, ("A", "P/1", 3), ("B", "P/1", 4))
+    hub.erp.rows = [row("A", "P/1", 2, unit="BOX"), row("B", "P/1", 4)]
+    hub.sync.snapshot()
+    assert doubted(hub) == {"A"}
+    [(since,)] = hub.query("SELECT max(doubted_at) FROM stock_level")
+    hub.sync.snapshot()
+    assert hub.query("SELECT max(doubted_at) FROM stock_level") == [(since,)]
+    fill(hub, ("A", "P/1", 3), ("B", "P/1", 4))
+    assert doubted(hub) == set()
+
+
+def test_a_row_without_an_item_casts_doubt_on_its_whole_place(hub: Hub) -> None:
+    fill(hub, ("A", "P/1", 3), ("B", "P/1", 4), ("C", "P/2", 4))
+    hub.erp.rejected = [Rejection("missing_field", "item", {"n": 1}, location="P/1")]
+    hub.sync.snapshot()
+    assert doubted(hub) == {"A", "B"}
+
+
+def test_a_place_that_moves_to_another_source_was_not_read_in_full(hub: Hub) -> None:
+    from hub.locations import store_locations
+    from tests.integration.conftest import place
+
+    fill(hub, ("A", "P/1", 3))
+    assert read_in_full(hub) == {"W1", "W2"}
+    with hub.database.driver() as connection, connection.transaction():
+        store_locations(connection, [place("W1", "kingdee", "CK9"), place("W2", "sap", "P/2")])
+    assert read_in_full(hub) == {"W2"}

@@ -37,7 +37,8 @@ CRON = {
     "live-sync/live": 60,
     "sync-inventory/sap-full": 12 * 60,
     "sync-inventory/kingdee-full": 12 * 60,
-    "watch-feeds/watch-feeds": 5,
+    "sync-inventory/sap-items": 60,
+    "watch-feeds/watch-feeds": 2,
 }
 
 
@@ -156,12 +157,15 @@ def works(
 
 
 def test_a_feed_that_was_never_read_is_stale_and_said_to_be(works: Works) -> None:
-    assert works.run("watch_feeds")["result"]["stale"] == ["kingdee", "sap"]
+    assert works.run("watch_feeds")["result"] == {"stale": ["kingdee", "sap"], "quarantine": 0, "followed": False}
+    asked = [run for run in works.server.runs("live-sync/live", "SCHEDULED") if not run["auto_scheduled"]]
+    assert len(asked) == 1
     events = {"filter": {"event": {"name": ["inventory.feed.stale"]}}}
     until(lambda: works.server.post("events/filter", events)["total"] >= 2)
 
 
 def test_the_modes_of_sync_inventory(works: Works) -> None:
+    assert works.run("sync_inventory", source="sap", mode="items")["result"]["changed"] == 40
     assert works.run("sync_inventory", source="sap")["result"]["state"] == "applied"
     books = httpx.get(f"{works.sandboxes['sap']}/__world/totals").json()["totals"]
     mine = {row["item"]: Decimal(row["quantity"]) for row in books if row["location"] == "1010/101A"}

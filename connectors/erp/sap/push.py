@@ -30,7 +30,8 @@ class MaterialDocumentReceiver:
 
     Args:
         source: name of the connection.
-        secret: what `Authorization: Bearer …` must carry; None lets everybody in, who can cause no more than a read.
+        secret: what `Authorization: Bearer …` must carry; without one nothing is let in, since each push costs the
+            hub reads of SAP.
     """
 
     def __init__(self, source: str, secret: str | None = None) -> None:
@@ -59,7 +60,7 @@ class MaterialDocumentReceiver:
 
     def _authenticate(self, authorization: str) -> None:
         if self._secret is None:
-            return
+            raise AuthFailed("pushes are refused until hook_secret is set", system=SYSTEM, operation="push")
         scheme, _, token = authorization.partition(" ")
         # bytes, since compare_digest takes no text beyond ASCII
         same = hmac.compare_digest(token.strip().encode(), self._secret.encode())

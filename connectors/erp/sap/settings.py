@@ -29,7 +29,7 @@ class SapSettings(BaseModel):
         filter_length: characters of `$filter` at most, before percent-encoding; proxies limit the length of a URL.
         lock_codes: error codes that mean "another user holds it". SAP gives each application its own.
         verify_tls: False, or the path of a CA bundle.
-        hook_secret: the bearer token that pushes must carry; None lets every push in (they are only nudges).
+        hook_secret: the bearer token that pushes must carry; without it pushes are refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

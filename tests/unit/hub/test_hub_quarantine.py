@@ -43,14 +43,22 @@ def rejected(item: str | None = "A", location: str | None = "W1", **changes: Any
 
 def test_the_same_problem_is_one_entry_that_counts(connection: psycopg.Connection) -> None:
     quarantine(connection, "sap", "stock_row", [rejected()])
-    quarantine(connection, "sap", "stock_row", [rejected(detail="still", raw={"quantity": "y"}), rejected("B")])
+    quarantine(connection, "sap", "stock_row", [rejected(), rejected("B")])
     entries = {entry["key"]: entry for entry in open_entries(connection)}
     assert entries.keys() == {"A@W1", "B@W1"}
-    assert (entries["A@W1"]["times"], entries["A@W1"]["detail"]) == (2, "still")
+    assert entries["A@W1"]["times"] == 2
     assert entries["A@W1"]["last_seen_at"] > entries["A@W1"]["first_seen_at"]
-    raws = dict(connection.execute("SELECT key, raw ->> 'quantity' FROM quarantine").fetchall())
-    assert raws == {"A@W1": "y", "B@W1": "x"}
     assert open_quarantine_count(connection) == 2
+
+
+def test_each_rejected_record_of_a_key_is_kept_until_the_key_is_read_again(connection: psycopg.Connection) -> None:
+    lots = [rejected(raw={"lot": "1"}), rejected(raw={"lot": "2"})]
+    quarantine(connection, "sap", "stock_row", [*lots, rejected("B")])
+    assert open_quarantine_count(connection) == 3
+    quarantine(connection, "sap", "stock_row", [rejected(raw={"lot": "2"})])
+    still_open = "SELECT key, raw ->> 'lot' FROM quarantine WHERE resolved_at IS NULL ORDER BY 1"
+    raws = connection.execute(still_open).fetchall()
+    assert raws == [("A@W1", "2"), ("B@W1", None)]
 
 
 def test_source_kind_key_and_reason_make_an_entry(connection: psycopg.Connection) -> None:

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("items_read_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("snapshot_error", sa.Text(), nullable=True),
         sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stale_after_seconds", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("source", name=op.f("pk_feed")),
@@ -148,6 +149,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("raw", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
             "first_seen_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
@@ -163,7 +165,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_quarantine_open",
         "quarantine",
-        ["source", "kind", "key", "reason"],
+        ["source", "kind", "key", "reason", "digest"],
         unique=True,
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
@@ -268,11 +270,14 @@ def upgrade() -> None:
         sa.Column(
             "changed_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
+        sa.Column("doubted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("on_hand <> 'NaN'", name=op.f("ck_stock_level_on_hand_is_a_number")),
         sa.CheckConstraint("read_ended > read_began", name=op.f("ck_stock_level_read_takes_time")),
         sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("fk_stock_level_item_id")),
         sa.ForeignKeyConstraint(["location_id"], ["location.id"], name=op.f("fk_stock_level_location_id")),
         sa.PrimaryKeyConstraint("item_id", "location_id", name=op.f("pk_stock_level")),
-        comment="The sellable quantity per item and place: the base triple (on_hand, read_began, read_ended).",
+        comment="The sellable quantity per item and place: the base triple (on_hand, read_began, read_ended)."
+        " doubted_at: since when a part of it can't be understood.",
     )
     op.create_index("ix_stock_level_changed", "stock_level", ["changed_at", "item_id"], unique=False)
     op.create_index("ix_stock_level_location", "stock_level", ["location_id"], unique=False)

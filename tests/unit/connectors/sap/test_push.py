@@ -11,8 +11,12 @@ from connectors.erp.sap.push import EVENT_TYPE, MaterialDocumentReceiver
 from hub.errors import AuthFailed, RecordError
 
 DATA = {"MaterialDocument": "4900000001", "MaterialDocumentYear": "2026"}
-STRUCTURED = {"Content-Type": "application/cloudevents+json; charset=UTF-8"}
+SECRET = "push-secret"
+RECEIVER = MaterialDocumentReceiver("sap-cn", SECRET)
+BEARER = {"Authorization": f"Bearer {SECRET}"}
+STRUCTURED = {**BEARER, "Content-Type": "application/cloudevents+json; charset=UTF-8"}
 BINARY = {
+    **BEARER,
     "Content-Type": "application/json",
     "ce-specversion": "1.0",
     "ce-id": "a%20b",
@@ -27,26 +31,26 @@ def event(**changes: Any) -> bytes:
 
 
 def test_structured_mode() -> None:
-    pushed = MaterialDocumentReceiver("sap-cn").receive(STRUCTURED, event())
+    pushed = RECEIVER.receive(STRUCTURED, event())
     assert (pushed.event_id, pushed.kind, pushed.payload) == ("e-1", EVENT_TYPE, DATA)
 
 
 def test_binary_mode() -> None:
-    pushed = MaterialDocumentReceiver("sap-cn").receive(BINARY, json.dumps(DATA).encode())
+    pushed = RECEIVER.receive(BINARY, json.dumps(DATA).encode())
     assert (pushed.event_id, pushed.payload) == ("a b", DATA)
 
 
 def test_more_data_than_the_key_is_left_aside() -> None:
     body = event(data={**DATA, "Other": "x"})
-    assert MaterialDocumentReceiver("sap-cn").receive(STRUCTURED, body).payload == DATA
+    assert RECEIVER.receive(STRUCTURED, body).payload == DATA
 
 
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        ({}, event()),
-        ({"Content-Type": "application/json"}, event()),
-        ({"Content-Type": "application/cloudevents-batch+json"}, b"[]"),
+        (BEARER, event()),
+        ({**BEARER, "Content-Type": "application/json"}, event()),
+        ({**BEARER, "Content-Type": "application/cloudevents-batch+json"}, b"[]"),
         (STRUCTURED, b"{"),
         (STRUCTURED, b"[]"),
         (STRUCTURED, b"\xff"),
@@ -65,7 +69,7 @@ def test_more_data_than_the_key_is_left_aside() -> None:
 )
 def test_anything_else_is_no_event(headers: dict[str, str], body: bytes) -> None:
     with pytest.raises(RecordError):
-        MaterialDocumentReceiver("sap-cn").receive(headers, body)
+        RECEIVER.receive(headers, body)
 
 
 def test_secret_is_asked_for() -> None:
@@ -79,3 +83,8 @@ def test_wrong_secret(given: str | None) -> None:
     with pytest.raises(AuthFailed) as caught:
         MaterialDocumentReceiver("sap-cn", "geheim").receive(headers, event())
     assert "gehei" not in str(caught.value)
+
+
+def test_without_a_secret_nothing_is_let_in() -> None:
+    with pytest.raises(AuthFailed, match="hook_secret"):
+        MaterialDocumentReceiver("sap-cn").receive(STRUCTURED, event())
