@@ -28,9 +28,9 @@ format: .venv/.dev
 
 # The locks hold exact versions with hashes and no index addresses. --no-deps: they are complete, and pip can't match
 # the hash of a requirement that another one names with an extra.
+# A venv without pip is what is left where Python's venv package was missing: made anew.
 .venv/.made:
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
+	@test -x .venv/bin/pip || { rm -rf .venv && $(PYTHON) -m venv .venv; }
 	@touch $@
 
 .venv/.demo: requirements.lock pyproject.toml | .venv/.made

@@ -182,8 +182,8 @@ def test_no_page_scrolls_sideways_on_a_small_screen(open_page: OpenPage, seed: S
     seed.item("VERY-LONG-SKU-" + "X" * 60, LONG_NAME * 2)
     seed.level("VERY-LONG-SKU-" + "X" * 60, "ST-SH01", "-123456.789")
     seed.connection.execute(
-        "INSERT INTO quarantine (source, kind, key, reason, detail, raw)"
-        " VALUES ('sap', 'stock', repeat('K', 90), 'r', 'd', '{}')"
+        "INSERT INTO quarantine (source, kind, key, reason, detail, digest, raw)"
+        " VALUES ('sap', 'stock', repeat('K', 90), 'r', 'd', 'x', '{}')"
     )
     page = open_page(f"/staff?lang={language}")
     for path in SCREENS:
