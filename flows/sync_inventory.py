@@ -43,7 +43,7 @@ async def _is_retryable(task_: Task[..., Any], run: Any, state: State[Any]) -> b
 @task(
     task_run_name="articles of {source}",
     retries=8,
-    retry_delay_seconds=10,
+    retry_delay_seconds=[1, 2, 3, 5, 10, 20, 30, 60],
     retry_condition_fn=_is_retryable,
     cache_policy=NO_CACHE,
 )

@@ -116,10 +116,11 @@ def _start(console: Console, demo: Demo, runtime: Runtime, articles: int) -> Non
     stack = demo.stack
     steps = Steps(console, 7 + len(demo.sandboxes))
     with steps.shown():
+        server = stack.start_prefect_server()
         steps.run("PostgreSQL, embedded", runtime.database.ping)
         children = {name: _start_sandbox(stack, name, url, articles) for name, url in demo.sandboxes.items()}
         steps.run("sandboxes of SAP and Kingdee", lambda: _wait_for_sandboxes(demo, children))
-        start_services(stack, steps)
+        start_services(stack, steps, server)
         demo.api_key = _create_key(runtime, stack)
         first_sync(steps, naming_order(stack.settings))
         with runtime.database.driver() as connection:

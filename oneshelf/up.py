@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hub.settings import Settings
+    from oneshelf.processes import Child
 
 _WATCH_SECONDS = 2.0
 _RUN_SECONDS = 600.0
@@ -69,12 +70,14 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def start_services(stack: Stack, steps: Steps) -> None:
-    """Start Prefect, its deployments and worker, and the adapter. The adapter comes up while Prefect does."""
-    adapter = stack.start_adapter()
-    server = stack.start_prefect_server()
-    # The flows' artifacts link to the adapter, so the worker starts after its address is known.
+def start_services(stack: Stack, steps: Steps, server: Child | None) -> None:
+    """Wait for Prefect's server, then start worker and adapter and create the deployments.
+
+    The server takes longest: whoever calls starts it before anything else, and nothing heavy beside it.
+    """
     steps.run("Prefect server", lambda: stack.wait_prefect_server(server))
+    # The flows' artifacts link to the adapter, so the worker starts after its address is known.
+    adapter = stack.start_adapter()
     os.environ["PREFECT_API_URL"] = f"{stack.prefect_url}/api"
     steps.run("Prefect worker", stack.start_worker)
     steps.run("deployments of prefect.yaml", stack.deploy)
@@ -82,17 +85,16 @@ def start_services(stack: Stack, steps: Steps) -> None:
 
 
 def first_sync(steps: Steps, sources: list[str]) -> None:
-    """Read every source in full through its deployment, one after the other, and set the live flow going.
+    """Read every source in full through its deployment and set the live flow going; who must wait for another, does.
 
     Raises:
         StartError: a source could not be read.
     """
     from oneshelf.runs import LIVE, full_sync_of, start_run, wait_for_run  # noqa: PLC0415 - as above
 
-    for number, source in enumerate(sources, start=1):
-        run = start_run(full_sync_of(source))
-        if number == len(sources):
-            start_run(LIVE)
+    runs = {source: start_run(full_sync_of(source)) for source in sources}
+    start_run(LIVE)
+    for source, run in runs.items():
         steps.run(f"full read of {source}", partial(wait_for_run, run, seconds=_RUN_SECONDS))
 
 
@@ -132,7 +134,7 @@ def run_up(console: Console, settings: Settings) -> int:
     try:
         with stoppable(), open_stack(settings) as (stack, _):
             with steps.shown():
-                start_services(stack, steps)
+                start_services(stack, steps, stack.start_prefect_server())
                 _ask_for_reads(console, sources)
             console.print(f"staff page {stack.adapter_url}/staff · Prefect {stack.prefect_url}", highlight=False)
             keep_up(stack, console)
