@@ -17,6 +17,7 @@ from hub.errors import ConfigError, Retryable
 from hub.items.store import ItemReport, sync_items
 from hub.locations import codes_of
 from hub.sync.housekeeping import tidy
+from hub.sync.watch import never_read
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -93,6 +94,9 @@ async def sync_inventory(
     log = get_run_logger()
     with open_runtime() as runtime:
         keys = _keys(runtime, source, mode, items)
+        if mode == "delta" and _never_read(runtime, source):
+            log.info("%s was never read in full: reading everything", source)
+            mode = "full"
         if mode in {"full", "items"}:
             articles = await read_items(runtime, source)
             log.info("%s articles read, %s new, %s rejected", articles.read, articles.created, articles.rejected)
@@ -122,6 +126,11 @@ def _keys(runtime: Runtime, source: str, mode: Mode, items: list[str] | None) ->
     if not items:
         raise ConfigError("mode keys needs items: the ERP's own article numbers")
     return frozenset(StockKey(item, place) for item in items for place in codes_of(runtime.locations, source))
+
+
+def _never_read(runtime: Runtime, source: str) -> bool:
+    with runtime.database.driver() as connection:
+        return never_read(connection, source)
 
 
 async def _show(runtime: Runtime, source: str, mode: Mode, report: SyncReport | None) -> None:

@@ -27,7 +27,7 @@ from hub.stock.reading import read_stock
 from hub.sync.inbox import replay_quarantined
 from hub.sync.live import LiveLoop
 from hub.sync.quarantine import open_entries
-from hub.sync.watch import load_feeds
+from hub.sync.watch import never_read
 from hub.telemetry import configure_logging
 from oneshelf.demo import run_demo
 from oneshelf.doctor import examine
@@ -170,7 +170,7 @@ def sync_inventory(
 
 def _never_read(runtime: Runtime, source: str) -> bool:
     with runtime.database.driver() as connection:
-        return any(feed.source == source and feed.full_read_at is None for feed in load_feeds(connection))
+        return never_read(connection, source)
 
 
 @stock_app.command("show")

@@ -6,6 +6,7 @@ A new ERP takes part in `tests/contracts/test_erp_contract.py` by an adapter cla
 from __future__ import annotations
 
 import base64
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -63,7 +64,7 @@ class Recorded:
         await self.app(scope, receive, send)
 
 
-class ErpSandbox:
+class ErpSandbox(ABC):
     """One stand-in: its address, its faults, its books, and movements by the hub's own keys."""
 
     system: ClassVar[str]
@@ -85,16 +86,16 @@ class ErpSandbox:
         self.locations = codes_of(LOCATIONS, self.system)
 
     @staticmethod
-    def create_app(database: Path) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def create_app(database: Path) -> Any: ...
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def secrets(self) -> tuple[str, ...]: ...
 
+    @abstractmethod
     def address(self, url: str) -> dict[str, str]:
         """Return the settings that send the connector to another address."""
-        raise NotImplementedError
 
     def connect(self, **settings: Any) -> ErpConnector:
         connection = {**self.connection, **UNLIMITED, **settings}
@@ -125,13 +126,13 @@ class ErpSandbox:
     def moves(self, count: int) -> None:
         self.post("moves", count=count)
 
+    @abstractmethod
     def key_names(self, key: StockKey) -> dict[str, str]:
         """Return the key in the words of the control endpoints."""
-        raise NotImplementedError
 
+    @abstractmethod
     def target(self, location: str) -> dict[str, str]:
         """Return the destination of a transfer in the words of the control endpoints."""
-        raise NotImplementedError
 
     def move(self, kind: str, key: StockKey, quantity: Decimal | int, **more: Any) -> Any:
         """Post one movement (sale, receipt, count, transfer) and return what takes it back."""
@@ -140,17 +141,17 @@ class ErpSandbox:
     def transfer(self, key: StockKey, location: str, quantity: Decimal | int) -> Any:
         return self.move("transfer", key, quantity, **self.target(location))
 
+    @abstractmethod
     def take_back(self, posted: Any) -> None:
         """Cancel or un-post a movement."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prepare(self, key: StockKey, quantity: Decimal | int) -> Any:
         """Enter a sale without posting it; None where the ERP knows no such state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, prepared: Any) -> None:
         """Post what was prepared."""
-        raise NotImplementedError
 
 
 class SapSandbox(ErpSandbox):
@@ -184,6 +185,9 @@ class SapSandbox(ErpSandbox):
 
     def prepare(self, key: StockKey, quantity: Decimal | int) -> Any:  # noqa: ARG002 - a document is posted at once
         return None
+
+    def finish(self, prepared: Any) -> None:
+        raise AssertionError(f"SAP prepares nothing, so not {prepared} either")
 
 
 class KingdeeSandbox(ErpSandbox):

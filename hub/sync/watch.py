@@ -19,6 +19,11 @@ def load_feeds(connection: psycopg.Connection) -> list[FeedState]:
     return [FeedState(*row) for row in connection.execute(FEEDS)]
 
 
+def never_read(connection: psycopg.Connection, source: str) -> bool:
+    """Tell whether the source was never read in full: what changed alone would leave its levels unknown."""
+    return any(feed.source == source and feed.full_read_at is None for feed in load_feeds(connection))
+
+
 def is_followed(connection: psycopg.Connection) -> bool:
     """Tell whether a near-real-time loop is at work, on this or another machine: one holds the lock."""
     free = one_value(connection.execute(f"SELECT pg_try_advisory_lock({LIVE_LOCK})"))

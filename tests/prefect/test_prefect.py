@@ -196,6 +196,11 @@ def test_a_refused_snapshot_fails_the_run_and_links_the_quarantine(works: Works)
     assert "quarantine-sap" in works.artifacts()
 
 
+def test_a_catch_up_of_a_source_that_was_never_read_reads_everything(works: Works) -> None:
+    assert works.run("sync_inventory", source="kingdee", mode="delta")["result"]["changed"] > 40
+    assert works.run("sync_inventory", source="kingdee", mode="delta")["result"]["changed"] == 0
+
+
 def test_wrong_parameters_are_refused(works: Works) -> None:
     assert "there is sap, kingdee" in works.run("sync_inventory", source="oracle", mode="delta")["message"]
     assert "needs items" in works.run("sync_inventory", source="sap", mode="keys")["message"]
