@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test faults check format lock clean
+.PHONY: demo test faults rfc-sockets kills model-check mutants bench bench-race soak check format lock clean
 
 demo: .venv/.demo
 	@$(BIN)/oneshelf demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(RESET)),--reset)
@@ -12,7 +12,40 @@ test: .venv/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
 faults: .venv/.dev
-	$(BIN)/python -m pytest -m slow tests/integration $(ARGS)
+	$(BIN)/python -m pytest -m "slow or not slow" tests/integration/test_*fault*.py $(ARGS)
+
+# A real RFC library on real sockets. It lies beside .venv, never in it: it is no dependency of Oneshelf (docs/adr).
+rfc-sockets: .venv/.dev .venv-rfc/.made
+	PYTHONPATH=.venv-rfc $(BIN)/python -m pytest -n0 tests/rfc_sockets/sockets.py $(ARGS)
+
+.venv-rfc/.made: tests/rfc_sockets/requirements.txt | .venv/.made
+	rm -rf .venv-rfc
+	$(PIP) install --quiet --no-deps --require-hashes --target .venv-rfc -r tests/rfc_sockets/requirements.txt
+	@touch $@
+
+# One after the other: how soon a killed process is back is measured.
+kills: .venv/.dev
+	$(BIN)/python -m pytest -m slow -n0 tests/kills $(ARGS)
+
+# The rule of available stock against 100,000 random histories and all of up to six events; the database against it.
+model-check: .venv/.dev
+	ONESHELF_MODEL_HISTORIES=100000 ONESHELF_MODEL_DEPTH=6 ONESHELF_DATABASE_HISTORIES=2000 \
+	    $(BIN)/python -m pytest -n auto tests/model tests/integration/test_rule_in_the_database.py $(ARGS)
+
+# Each sentence of the stock rules is broken once; the output names the test that noticed.
+mutants: .venv/.dev
+	$(BIN)/python -m pytest -m "slow or not slow" -n auto --dist load tests/mutants $(ARGS)
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# A million attempts to reserve few pieces while servers are killed.
+bench-race: .venv/.dev
+	$(BIN)/python -m benchmarks race $(ARGS)
+
+# An hour; make soak SOAK_MINUTES=10 for ten minutes, make soak ARGS=--quick for a short look that keeps no figures.
+soak: .venv/.dev
+	$(BIN)/python -m benchmarks soak $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -51,4 +84,4 @@ lock:
 	    --generate-hashes --no-annotate --no-header --upgrade -q -o requirements-dev.lock
 
 clean:
-	rm -rf .venv .oneshelf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-rfc .oneshelf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

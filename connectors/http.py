@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -12,67 +11,35 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import structlog
-import tenacity
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
+from connectors.calls import RetryPolicy, retrying
 from hub.clock import utc_now
-from hub.errors import OutcomeUnknown, RateLimited, Retryable, Unavailable
+from hub.errors import OutcomeUnknown, ProtocolViolation, RateLimited, Unavailable
+from hub.telemetry import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from connectors.calls import RequestBudget
 
 T = TypeVar("T")
 
 _TOO_MANY_REQUESTS = 429
 _GATEWAY_FAILURES = frozenset({502, 503, 504})
-_MINUTE = 60.0
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often and how long a retryable call is repeated; waits grow exponentially, in seconds, with jitter."""
+class Exchange:
+    """A request and its whole answer, as who watches a client sees them; secrets are still in both.
 
-    attempts: int = 4
-    first_wait: float = 0.2
-    longest_wait: float = 20.0
-
-
-class RequestBudget:
-    """At most `per_minute` calls within any minute, shared by all threads of a connection; `take` waits for its turn.
-
-    Tenants have quotas, and a hub that uses them up stops the shop's own people from working.
+    `seconds` go from the request to the end of the answer.
     """
 
-    def __init__(
-        self,
-        per_minute: int,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.per_minute = per_minute
-        self._taken: deque[float] = deque()
-        self._lock = threading.Lock()
-        self._monotonic = monotonic
-        self._sleep = sleep
-
-    def take(self) -> float:
-        """Wait until one more call fits into the budget; return the seconds waited."""
-        waited = 0.0
-        while (pause := self._try_take()) > 0:
-            self._sleep(pause)
-            waited += pause
-        return waited
-
-    def _try_take(self) -> float:
-        with self._lock:
-            now = self._monotonic()
-            while self._taken and now - self._taken[0] >= _MINUTE:
-                self._taken.popleft()
-            if len(self._taken) < self.per_minute:
-                self._taken.append(now)
-                return 0.0
-            return max(_MINUTE - (now - self._taken[0]), 0.001)
+    request: requests.PreparedRequest
+    response: requests.Response
+    seconds: float
 
 
 class HttpClient:
@@ -82,6 +49,10 @@ class HttpClient:
         system: the name that errors and log lines carry, for instance `sap`.
         timeout: seconds to connect and seconds to wait for each read.
         budget: shared by everything that talks to the same tenant.
+        longest_answer: seconds from the request to the end of its answer. Looked at after each read, so one that waits
+            may add its own time.
+        largest_answer: bytes of an answer, unpacked.
+        secret_path: keep the path of the address out of the log, for systems whose address is the secret.
     """
 
     def __init__(
@@ -92,6 +63,9 @@ class HttpClient:
         timeout: tuple[float, float] = (5.0, 60.0),
         retry: RetryPolicy | None = None,
         verify: bool | str = True,
+        longest_answer: float = 120.0,
+        largest_answer: int = 64 << 20,
+        secret_path: bool = False,
     ) -> None:
         self.system = system
         self.session = requests.Session()
@@ -99,7 +73,21 @@ class HttpClient:
         self._budget = budget
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
+        self._longest_answer = longest_answer
+        self._largest_answer = largest_answer
+        self._secret_path = secret_path
+        self._watched: list[Exchange] | None = None
         self._log = structlog.get_logger().bind(system=system)
+
+    @contextmanager
+    def watching(self) -> Iterator[list[Exchange]]:
+        """Collect the exchanges of a block, refused ones too: for a look at a real system, and for recordings."""
+        exchanges: list[Exchange] = []
+        self._watched = exchanges
+        try:
+            yield exchanges
+        finally:
+            self._watched = None
 
     def call(
         self,
@@ -126,30 +114,7 @@ class HttpClient:
 
         if not repeatable:
             return once()
-        return self._retrying(operation)(once)
-
-    def _retrying(self, operation: str) -> tenacity.Retrying:
-        exponential = tenacity.wait_random_exponential(self._retry.first_wait, self._retry.longest_wait)
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, RateLimited) and error.retry_after is not None:
-                return min(error.retry_after, _MINUTE)
-            return exponential(state)
-
-        def tell(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            self._log.warning(
-                "remote_call_repeated", operation=operation, attempt=state.attempt_number, error=str(error)
-            )
-
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Retryable),
-            stop=tenacity.stop_after_attempt(self._retry.attempts),
-            wait=wait,
-            before_sleep=tell,
-            reraise=True,
-        )
+        return retrying(self._retry, operation, self._log)(once)
 
     def _send(self, operation: str, request: requests.Request, *, repeatable: bool) -> requests.Response:
         try:
@@ -158,14 +123,23 @@ class HttpClient:
             message = f"the request can't be made ({type(error).__name__}); is the address in the settings right?"
             raise Unavailable(message, system=self.system, operation=operation) from error
         waited = self._budget.take()
-        # verify is named, else REQUESTS_CA_BUNDLE in the environment would win over the connection's own setting
-        environment = self.session.merge_environment_settings(prepared.url or "", {}, None, self.session.verify, None)
+        # verify is named, else REQUESTS_CA_BUNDLE in the environment would win over the connection's own setting.
+        # stream: `_read_body` reads the body, since `requests` bounds the wait for each piece of it, never the whole.
+        environment = self.session.merge_environment_settings(
+            prepared.url or "", {}, stream=True, verify=self.session.verify, cert=None
+        )
         started = time.monotonic()
         status: int | str = "failed"
         try:
             response = self.session.send(prepared, timeout=self._timeout, allow_redirects=False, **environment)
+            self._read_body(response, ends_at=started + self._longest_answer)
             status = response.status_code
-        except requests.RequestException as error:
+            if self._watched is not None:
+                self._watched.append(Exchange(prepared, response, time.monotonic() - started))
+        except _TooLargeError as error:
+            too_large = ProtocolViolation if repeatable else OutcomeUnknown
+            raise too_large(str(error), system=self.system, operation=operation) from error
+        except (requests.RequestException, HTTPError) as error:
             # A connection that was never made can't have done anything; everything later may have.
             unsent = isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)) or _refused(error)
             kind = Unavailable if repeatable or unsent else OutcomeUnknown
@@ -175,12 +149,30 @@ class HttpClient:
                 "remote_call",
                 operation=operation,
                 method=prepared.method,
-                path=prepared.path_url.partition("?")[0],
+                path=MASK if self._secret_path else prepared.path_url.partition("?")[0],
                 status=status,
                 duration_ms=round((time.monotonic() - started) * 1000),
                 waited_ms=round(waited * 1000),
             )
         return response
+
+    def _read_body(self, response: requests.Response, *, ends_at: float) -> None:
+        """Read the whole body into `response.content`.
+
+        Raises:
+            requests.ReadTimeout: it is not at its end by `ends_at`, though each piece may have come in time.
+            _TooLargeError: it is larger than an answer may be.
+            urllib3.exceptions.HTTPError: it breaks off, stalls, or can't be unpacked.
+        """
+        body = bytearray()
+        with response:
+            while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
+                body += piece
+                if len(body) > self._largest_answer:
+                    raise _TooLargeError(f"the answer is larger than {self._largest_answer >> 20} MiB")
+                if time.monotonic() > ends_at:
+                    raise requests.ReadTimeout
+        response._content = bytes(body)  # noqa: SLF001 - where `requests` itself puts what it has read
 
     def _raise_for_transport(self, operation: str, response: requests.Response, *, repeatable: bool) -> None:
         facts: dict[str, Any] = {
@@ -202,7 +194,11 @@ class HttpClient:
             raise Unavailable("the gateway has no working system behind it", **facts)
 
 
-def _refused(error: requests.RequestException) -> bool:
+class _TooLargeError(Exception):
+    """Raised when an answer is larger than any that makes sense."""
+
+
+def _refused(error: Exception) -> bool:
     """Tell whether no connection was made: refused, or no such host."""
     cause = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(error, requests.ConnectionError) and isinstance(cause, NewConnectionError)

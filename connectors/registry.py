@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-    from hub.contracts import ErpConnector, PushReceiver
+    from hub.contracts import AlertChannel, ErpConnector, PushReceiver
+    from hub.settings import ChannelSettings
 
 ERP_SYSTEMS = ("kingdee", "sap")
 PUSHING_SYSTEMS = ("sap",)
+ALERT_CHANNELS = "connectors.notify.robots"
 
 
 def create_erp(
@@ -42,7 +44,7 @@ def create_erp(
     try:
         return cast("ErpConnector", module.create(name, settings, locations, mappings_dir))
     except ValidationError as error:
-        raise _explain(name, error, module.SETTINGS) from None
+        raise _explain(name, error, module.settings_model(settings)) from None
 
 
 def create_receiver(system: str, name: str, settings: Mapping[str, Any]) -> PushReceiver | None:
@@ -57,7 +59,17 @@ def create_receiver(system: str, name: str, settings: Mapping[str, Any]) -> Push
     try:
         return cast("PushReceiver", module.receiver(name, settings))
     except ValidationError as error:
-        raise _explain(name, error, module.SETTINGS) from None
+        raise _explain(name, error, module.settings_model(settings)) from None
+
+
+def create_channel(name: str, settings: ChannelSettings) -> AlertChannel:
+    """Create a channel that alerts are told on.
+
+    Raises:
+        ConfigError: its address or its secret is missing or wrong.
+    """
+    module = import_module(ALERT_CHANNELS)
+    return cast("AlertChannel", module.create(name, settings))
 
 
 def _explain(name: str, error: ValidationError, settings: type[BaseModel]) -> ConfigError:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
 
+from flows.alerting import keep_looking
 from flows.events import INVENTORY_CHANGED, emit
 from flows.naming import local_hour
 from flows.runtime import Runtime, open_runtime
+from hub.alerts.sights import LOOP
 from hub.sync.live import LiveLoop
 from hub.sync.watch import load_feeds
 
@@ -59,17 +61,21 @@ class ChangeEvents:
 async def live_sync() -> None:
     """Poll every ERP's changes and work the inbox until the next run of this flow takes over.
 
-    Two runs may overlap: one works, the other waits for its turn.
+    Two runs may overlap: one works, the other waits for its turn. Each looks for alerts too: this flow and the
+    scheduled check watch each other.
     """
     log = get_run_logger()
     stop = asyncio.Event()
     with open_runtime() as runtime:
         events = ChangeEvents()
         syncs = [runtime.inventory(source) for source in runtime.settings.enabled_sources()]
-        loop = LiveLoop(runtime.database, syncs, runtime.settings.live, events.add)
+        settings = runtime.settings
+        posted_after = settings.stock.posted_after_hours
+        loop = LiveLoop(runtime.database, syncs, settings.live, events.add, posted_after_hours=posted_after)
         helpers = [
             asyncio.create_task(events.keep_emitting(stop)),
             asyncio.create_task(_keep_showing(runtime, loop, stop)),
+            asyncio.create_task(keep_looking(runtime, LOOP, stop)),
         ]
         log.info("waiting for the turn, then polling %s", ", ".join(runtime.settings.enabled_sources()))
         try:

@@ -11,6 +11,7 @@ from hub.db.embedded import EmbeddedServer
 from hub.db.session import Database
 from hub.errors import ConfigError
 from hub.locations import Location, codes_of, load_locations, store_locations
+from hub.memory import collect_cycles_rarely
 from hub.settings import Settings, load_settings
 from hub.sync.feed import declare_feed
 from hub.sync.inventory import InventorySync
@@ -66,6 +67,7 @@ def open_runtime(settings: Settings | None = None, *, pool_size: int | None = No
     """
     settings = settings or load_settings()
     configure_logging(level=settings.log.level, as_json=settings.log.as_json)
+    collect_cycles_rarely()
     locations = load_locations(settings.config_dir / "locations.yaml", list(settings.sources))
     with database_url(settings) as url:
         database = Database(url, pool_size=pool_size or settings.database.pool_size)
@@ -78,11 +80,18 @@ def open_runtime(settings: Settings | None = None, *, pool_size: int | None = No
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
     """Yield the database's URL; holds the embedded server for as long as it is used."""
+    with embedded_server(settings) as server:
+        yield server.url if server else str(settings.database.url)
+
+
+@contextmanager
+def embedded_server(settings: Settings) -> Iterator[EmbeddedServer | None]:
+    """Hold the embedded server for the length of a block; None when the settings name another database."""
     if settings.database.url:
-        yield settings.database.url
+        yield None
         return
     server = EmbeddedServer(settings.state_dir / "postgres")
     try:
-        yield server.url
+        yield server
     finally:
         server.stop()

@@ -16,7 +16,6 @@ from hub.contracts import StockKey
 from hub.errors import ConfigError, Retryable
 from hub.items.store import ItemReport, sync_items
 from hub.locations import codes_of
-from hub.sync.housekeeping import tidy
 from hub.sync.watch import never_read
 
 if TYPE_CHECKING:
@@ -104,16 +103,13 @@ async def sync_inventory(
             return {"source": source, "state": "applied", "changed": articles.created + articles.changed}
         report = await read_stock(runtime, source, mode, keys, accept_shrink=accept_shrink)
         await _show(runtime, source, mode, report)
-        if mode == "full":
-            with runtime.database.driver() as connection, connection.transaction():
-                tidy(connection)
     if report is None:
         log.info("nothing changed")
         return {"source": source, "state": "unchanged", "changed": 0}
-    log.info("%s: %s rows read, %s levels changed", report.state, report.rows, len(report.changed))
+    log.info("%s: %s rows read, %s levels changed", report.state, report.rows, report.changed_count)
     if report.state != "applied":
         raise SnapshotRefusedError(f"{source}: snapshot {report.state}, the numbers stay: {report.reason}")
-    return {"source": source, "state": report.state, "changed": len(report.changed), "rejected": report.rejected}
+    return {"source": source, "state": report.state, "changed": report.changed_count, "rejected": report.rejected}
 
 
 class SnapshotRefusedError(RuntimeError):
@@ -135,14 +131,13 @@ def _never_read(runtime: Runtime, source: str) -> bool:
 
 async def _show(runtime: Runtime, source: str, mode: Mode, report: SyncReport | None) -> None:
     """Leave artifacts: what changed, and where rejected records wait."""
-    changed = report.changed if report else ()
-    if changed:
-        shown = [{"SKU": sku, "location": place} for sku, place in changed[:_MOST_TABLE_ROWS]]
-        more = f" (the first {_MOST_TABLE_ROWS})" if len(changed) > _MOST_TABLE_ROWS else ""
+    if report and report.changed:
+        shown = [{"SKU": sku, "location": place} for sku, place in report.changed[:_MOST_TABLE_ROWS]]
+        more = f" (the first {_MOST_TABLE_ROWS})" if report.changed_count > _MOST_TABLE_ROWS else ""
         await acreate_table_artifact(
             shown,
             key=f"inventory-{source}-{mode}",
-            description=f"{len(changed)} levels of {source} changed{more}",
+            description=f"{report.changed_count} levels of {source} changed{more}",
         )
     if report and (report.rejected or report.state != "applied"):
         await acreate_link_artifact(

@@ -1,4 +1,4 @@
-"""The regular check: says which sources are stale and that records wait, and brings a dead live loop back."""
+"""The regular check: says what is wrong to Prefect and to people, and brings a dead live loop back."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
 
+from flows.alerting import look_and_tell
 from flows.events import FEED_STALE, QUARANTINE_GREW, emit
 from flows.naming import local_hour
 from flows.runtime import Runtime, open_runtime
+from hub.alerts.sights import SCHEDULED_WATCHER
 from hub.sync.feed import load_position, move_position
 from hub.sync.watch import is_followed, load_feeds, open_quarantine_count
 
 if TYPE_CHECKING:
     from hub.stock.reading import FeedState
 
-_SELF = "watch-feeds"
+_SELF = SCHEDULED_WATCHER
 _LIVE = "live-sync/live"
 
 
@@ -40,11 +42,22 @@ class Look:
 async def watch_feeds() -> dict[str, Any]:
     """Emit `inventory.feed.stale` for each stale source and `quarantine.grew` when more records wait than before.
 
-    Asks for a run of the live flow when no loop is at work: its process may have been killed.
+    Asks for a run of the live flow when no loop is at work: its process may have been killed. Alerts go out last and
+    whatever happens: they tell people when Prefect itself is in trouble.
     """
-    log = get_run_logger()
     with open_runtime() as runtime:
         look = await asyncio.to_thread(_look, runtime)
+        try:
+            await _react(look)
+        finally:
+            told = await asyncio.to_thread(look_and_tell, runtime, SCHEDULED_WATCHER)
+    stale = [feed.source for feed in look.feeds if feed.stale]
+    alerts = [f"{alert.phase} {alert.kind} {alert.subject}" for alert in told]
+    return {"stale": stale, "quarantine": look.waiting, "followed": look.followed, "alerts": alerts}
+
+
+async def _react(look: Look) -> None:
+    log = get_run_logger()
     for feed in look.feeds:
         if feed.stale:
             log.warning("%s is stale: last read %s, %s", feed.source, feed.read_at or "never", feed.error or "no error")
@@ -57,8 +70,6 @@ async def watch_feeds() -> dict[str, Any]:
         async with get_client() as client:
             live = await client.read_deployment_by_name(_LIVE)
             await client.create_flow_run_from_deployment(live.id)
-    stale = [feed.source for feed in look.feeds if feed.stale]
-    return {"stale": stale, "quarantine": look.waiting, "followed": look.followed}
 
 
 def _look(runtime: Runtime) -> Look:

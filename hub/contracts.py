@@ -39,12 +39,14 @@ class StockKey:
     location: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StockRow:
     """One row of the ERP's stock: a lot of an item in a place, in a status, of an owner.
 
     `quantity` is in `unit`, the item's base unit (基本单位), and may be negative. `row_id` is the row's identity at the
     ERP: a row seen twice in one answer counts once. `owner` is empty for own goods, else who consigned them (寄售).
+
+    Not frozen, unlike all others: a full read makes a million of them, and freezing makes each six times as dear.
     """
 
     row_id: str
@@ -88,14 +90,37 @@ class StockPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Posting:
+    """What one line of an ERP's document did to the stock of a key, under a number of ours that it carries.
+
+    Attributes:
+        document: the line's identity at the ERP, for instance year, number and line of a material document, joined by
+            slashes; what stands before the last of them is the document.
+        version: differs each time it is posted anew (反审核 and audited again); what is posted once for all has one.
+        reference: our number; empty when the ERP does not tell it here, as of a line that is only taken back.
+        quantity: what it took out of the stock, in the item's base unit; negative for what it brought.
+        posted: the ERP's quantity contains it now. False: it was taken back.
+    """
+
+    document: str
+    version: str
+    reference: str
+    key: StockKey
+    quantity: Decimal
+    posted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """Keys whose stock may have changed since a cursor, and the cursor to ask with next time.
 
     A change names keys; it never is the quantity. Keys may repeat what an earlier call named (look-back window).
+    `postings` are the lines among the changes that carry a number of ours, as they stand now, and those taken back.
     """
 
     keys: frozenset[StockKey]
     cursor: Cursor
+    postings: tuple[Posting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +218,72 @@ class ErpConnector(Protocol):
         """Read all places the ERP knows, configured in the hub or not."""
 
 
+@runtime_checkable
+class DocumentReader(Protocol):
+    """A connector that can read documents by their identity: where they may vanish, no change tells of that."""
+
+    def read_documents(self, documents: Collection[str]) -> Sequence[Posting]:
+        """Return how the lines stand whose `Posting.document` is among `documents`; those that are gone are absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What one line of an ERP's document did to the sellable stock of a key, as the ERP's own books tell it.
+
+    Attributes:
+        document: the line's identity, as in `Posting`.
+        reference: the number that its document carries, ours or somebody else's; empty when there is none.
+        quantity: what it took out of the stock, in the item's base unit; negative for what it brought.
+        entered_at: when it was entered or approved, by the ERP's clock, which documents may be ahead of or behind.
+        entered_by: who did, in the ERP's words; empty where it does not tell.
+        posted: the ERP's quantity contains it. False: it stands there, taken back (反审核).
+        reverses: the line that this one takes back (冲销), where that is a line of its own.
+    """
+
+    document: str
+    reference: str
+    key: StockKey
+    quantity: Decimal
+    entered_at: datetime
+    entered_by: str = ""
+    posted: bool = True
+    reverses: str = ""
+
+
+@runtime_checkable
+class MovementHistory(Protocol):
+    """A connector that can look up which documents moved a key: the evidence for why a number is another one."""
+
+    def movements(self, keys: Collection[StockKey], since: datetime) -> Sequence[Movement]:
+        """Return the lines of documents that were entered or changed since a moment (aware) and moved one of `keys`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What an ERP would confirm of a wanted quantity (可用量检查), in base units; nothing is reserved by asking.
+
+    Attributes:
+        confirmed: how much of `wanted` would be there on the day or before.
+        schedule: day and quantity of each part that would be there, later ones too.
+        available: what is free at the place now, as the ERP counts it (own plant, all its storage locations).
+        checked: False when the ERP does not check this article, so that `confirmed` says nothing.
+    """
+
+    wanted: Decimal
+    confirmed: Decimal
+    schedule: Sequence[tuple[date, Decimal]]
+    available: Decimal
+    checked: bool = True
+
+
+@runtime_checkable
+class AvailabilityCheck(Protocol):
+    """A connector that can ask its ERP, for one article at a time, whether a quantity could be promised."""
+
+    def check_availability(self, key: StockKey, quantity: Decimal, wanted_on: date) -> Promise:
+        """Ask what the ERP would confirm of a quantity in the item's base unit on a day."""
+
+
 @dataclass(frozen=True, slots=True)
 class PushedEvent:
     """A push that a system sent us: a nudge to look there, never the truth itself.
@@ -248,3 +339,59 @@ class ErpWriter(Protocol):
 
     def post_movement(self, movement_no: str, kind: str, lines: Sequence[OrderLine]) -> str:
         """Post a goods movement idempotently by `movement_no` and return the ERP's document number."""
+
+
+AlertPhase = Literal["raised", "repeated", "resolved", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What people are told of something that is wrong, or no longer is, in the shop's language.
+
+    It holds names of sources, articles, places and suppliers, and numbers, and nothing of what another system said: no
+    personal data leaves with it.
+
+    Attributes:
+        message_id: the same id twice is the same message.
+        kind: what sort of thing is wrong, for instance `feed_stale`.
+        subject: of which it is wrong: a source, or a part of the hub.
+        phase: `raised` and `resolved` once each, `repeated` while it lasts, `test` for a trial.
+        title: a few words. `summary`: what is so. `advice`: what to do, empty when nothing is.
+        details: short facts, one a line.
+        link: where to look.
+        began_at: since when it is so. `raised_at`: when people were first told. `said_at`: when this was written.
+        facts: the numbers behind the words, JSON-ready.
+    """
+
+    message_id: str
+    kind: str
+    subject: str
+    phase: AlertPhase
+    severity: Literal["warning", "critical"]
+    title: str
+    summary: str
+    details: Sequence[str]
+    advice: str
+    link: str
+    began_at: datetime
+    raised_at: datetime
+    said_at: datetime
+    resolved_at: datetime | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class AlertChannel(Protocol):
+    """Where people read alerts."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return where it sends to and how it proves itself, without any secret."""
+
+    def send(self, alert: Alert) -> None:
+        """Deliver the alert once more, or for the first time: a receiver can't tell, and twice does no harm.
+
+        Raises:
+            RemoteError: it may not have arrived. Of what kind it is says whether somebody must mend the channel.
+        """

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
     import psycopg
 
-_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_TIME = re.compile(r"^([01]\d|2[0-3]):[0-5]\d$")
 
 
 class Location(BaseModel):
-    """One place. `erp_codes` says what each source calls it; `stock_from` whose stock numbers count there."""
+    """One place. `erp_codes` says what each source calls it; `stock_from` whose stock numbers count there.
+
+    `sale_posting` says how its sales reach the ERP: each `receipt` as a document that carries its number, or all of a
+    business day as one settlement (`daily_summary`) numbered by `settlement_number`, in which {store} is the place's
+    code and {date} the business date as YYYYMMDD. A business day begins at `day_begins`, local time.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,6 +46,16 @@ class Location(BaseModel):
     opening_hours: str = ""
     cutoff_time: str = ""
     time_zone: str
+    sale_posting: Literal["receipt", "daily_summary"] = "receipt"
+    settlement_number: str = "{store}-{date}"
+    day_begins: str = Field(default="00:00", pattern=_TIME.pattern)
+
+    @field_validator("settlement_number")
+    @classmethod
+    def _tells_days_apart(cls, value: str) -> str:
+        if "{date}" not in value or set(re.findall(r"{(\w*)}", value)) - {"store", "date"}:
+            raise ValueError("must hold {date}, and may hold {store}")
+        return value
 
     @field_validator("cutoff_time")
     @classmethod
@@ -114,14 +129,18 @@ WHERE location.id = floor.location_id AND location.code = %s
 """
 _UPSERT = """
 INSERT INTO location (code, name, kind, stock_source, org, company, brand, region, ownership, sellable_online, pickup,
-                      opening_hours, cutoff_time, time_zone, position, active)
+                      opening_hours, cutoff_time, time_zone, sale_posting, settlement_number, day_begins, position,
+                      active)
 VALUES (%(code)s, %(name)s, %(kind)s, %(stock_from)s, %(org)s, %(company)s, %(brand)s, %(region)s, %(ownership)s,
-        %(sellable_online)s, %(pickup)s, %(opening_hours)s, %(cutoff_time)s, %(time_zone)s, %(position)s, true)
+        %(sellable_online)s, %(pickup)s, %(opening_hours)s, %(cutoff_time)s, %(time_zone)s, %(sale_posting)s,
+        %(settlement_number)s, %(day_begins)s, %(position)s, true)
 ON CONFLICT (code) DO UPDATE
 SET name = excluded.name, kind = excluded.kind, stock_source = excluded.stock_source, org = excluded.org,
     company = excluded.company, brand = excluded.brand, region = excluded.region, ownership = excluded.ownership,
     sellable_online = excluded.sellable_online, pickup = excluded.pickup, opening_hours = excluded.opening_hours,
-    cutoff_time = excluded.cutoff_time, time_zone = excluded.time_zone, position = excluded.position, active = true
+    cutoff_time = excluded.cutoff_time, time_zone = excluded.time_zone, sale_posting = excluded.sale_posting,
+    settlement_number = excluded.settlement_number, day_begins = excluded.day_begins, position = excluded.position,
+    active = true
 RETURNING id
 """
 

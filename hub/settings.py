@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _PREFIX = "ONESHELF_"
 _SECRET_FIELD = re.compile(r"password|secret|token$|api_key", re.IGNORECASE)
+# Whoever knows a channel's address may post there: it is the secret.
+_SECRET_KEY = re.compile(r"alerts\.channels\.[^.]+\.url", re.IGNORECASE)
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s@]*:[^/\s]+@")
 _KEY = r"(?:[\w-]+|\"[^\"]*\"|'[^']*')"
 _HEADER_LINE = re.compile(rf"\s*\[\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*\]")
@@ -52,6 +54,18 @@ class StockSettings(Section):
     """Locations with fewer stocked SKUs than this are not judged by `max_shrink`."""
     expiring_days: dict[str, Annotated[int, Field(ge=0, le=36500)]] = Field(default_factory=dict)
     """Lots that expire within so many days are not sellable: by item category; `default` for the others."""
+    keys_at_once: int = Field(default=5000, ge=1)
+    """Changed levels read and applied in one go; after a long outage the others wait their turn in the database."""
+    posted_after_hours: int = Field(default=72, ge=1)
+    """What was sold and is posted is open no more when none of its documents has changed for so long."""
+    reconcile_slice: int = Field(default=200, ge=1)
+    """Levels of a source that one slice of the reconciliation reads, those first that were checked longest ago."""
+    reconcile_questions: int = Field(default=50, ge=0)
+    """So many levels in difference the ERP is asked about in one check: which documents moved them."""
+    sale_late_after_hours: float = Field(default=36.0, gt=0)
+    """What a till or the ERP tells of a store sale and the other does not, is late after so many hours."""
+    order_late_after_hours: float = Field(default=24.0, gt=0)
+    """An order that is not posted after so many hours may have been posted by hand, without its number."""
 
 
 class ItemSettings(Section):
@@ -71,6 +85,8 @@ class LiveSettings(Section):
     inbox_attempts: int = Field(default=8, ge=1)
     handover_seconds: float = Field(default=3600, gt=0)
     error_wait_seconds: float = Field(default=5.0, gt=0)
+    levels_seconds: float = Field(default=60.0, gt=0)
+    """Pause between two looks at all levels: what rules withhold of them, and which are below their safety stock."""
 
 
 class SourceSettings(Section):
@@ -97,12 +113,75 @@ class AdapterSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    processes: int = Field(default=2, ge=1, le=64)
+    """How many of them `oneshelf up` starts: about as many as the machine has cores.
+
+    Each opens up to seven times `database.pool_size` connections; the embedded server takes 120 in all.
+    """
     public_url: str = "http://127.0.0.1:8080"
     """Where people reach the staff page, for links in Prefect artifacts."""
     default_language: Literal["zh", "en"] = "zh"
     time_zone: str = "Asia/Shanghai"
     staff_open: bool = False
     """Serve the staff page without log-in: for the demo and for closed networks, until staff accounts exist."""
+
+
+class SalesChannelSettings(Section):
+    """A sales channel: who reserves stock under its name."""
+
+    ttl_seconds: int = Field(default=900, ge=1, le=86_400)
+    """How long a reservation lasts when the request does not say."""
+    everywhere: bool = False
+    """Whether it may reserve at places that do not sell online, as stores do."""
+
+
+AlertTopic = Literal["operations", "purchasing"]
+
+
+class ChannelSettings(Section):
+    """Where alerts are told: a group robot of DingTalk (钉钉) or WeCom (企业微信), or any address that takes JSON."""
+
+    kind: Literal["dingtalk", "wecom", "json"]
+    enabled: bool = True
+    url: str = Field(default="", repr=False)
+    """The whole address as the vendor shows it, its token included: from the environment, never from a file."""
+    secret: str | None = Field(default=None, repr=False)
+    """DingTalk: the robot's 加签 secret. JSON: the key of the signature, `whsec_` and base64. WeCom has none."""
+    keyword: str = ""
+    """The robot's own keyword (自定义关键词), if it has one: every message then carries it."""
+    about: list[AlertTopic] = Field(default=["operations", "purchasing"], min_length=1)
+    """What it is told of: what is wrong with the hub (operations), what must be bought (purchasing)."""
+    allow_http: bool = False
+    """Send without TLS too: for a receiver on this machine. The address, which is a secret, then goes in the clear."""
+
+
+class AlertSettings(Section):
+    """When people are told that something is wrong, and where (`docs/alerts.md`)."""
+
+    stale_factor: float = Field(default=3.0, ge=1)
+    """A source is told of when its numbers are older than `stale_after_seconds` times this."""
+    quarantine_new: int = Field(default=20, ge=1)
+    """So many records of a source, new in quarantine within the window and still there, are told of."""
+    quarantine_window_minutes: int = Field(default=60, ge=1)
+    live_dead_seconds: int = Field(default=180, ge=1)
+    """The near-real-time loop is told of when nothing was polled for so long."""
+    watch_late_seconds: int = Field(default=600, ge=0)
+    """The scheduled check is told of, by whoever else looks, when its last look is older; 0: nobody judges it."""
+    settle_seconds: int = Field(default=90, ge=0)
+    """What was wrong must be well for so long before it is told to be over."""
+    repeat_hours: float = Field(default=4.0, gt=0)
+    """What goes on is told again after each such pause."""
+    give_up_hours: float = Field(default=24.0, gt=0)
+    """A message that no attempt got through for so long is given up."""
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+
+    def enabled_channels(self, about: AlertTopic | None = None) -> dict[str, ChannelSettings]:
+        """Return the channels that are switched on, by name: all of them, or those that are told of a topic."""
+        return {
+            name: channel
+            for name, channel in self.channels.items()
+            if channel.enabled and (about is None or about in channel.about)
+        }
 
 
 class LogSettings(Section):
@@ -146,6 +225,10 @@ class Settings(BaseSettings):
     items: ItemSettings = ItemSettings()
     live: LiveSettings = LiveSettings()
     adapter: AdapterSettings = AdapterSettings()
+    alerts: AlertSettings = AlertSettings()
+    channels: dict[str, SalesChannelSettings] = Field(
+        default_factory=lambda: {"online": SalesChannelSettings(), "store": SalesChannelSettings(everywhere=True)}
+    )
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
 
@@ -161,6 +244,10 @@ class Settings(BaseSettings):
         """Put the environment above what the files gave (which arrives as init arguments)."""
         del env_settings, dotenv_settings, file_secret_settings
         return _Environment(settings_cls), init_settings
+
+    def sales_channel(self, name: str) -> SalesChannelSettings:
+        """Return the rules of a sales channel; one that is not configured has the ordinary ones."""
+        return self.channels.get(name) or SalesChannelSettings()
 
     def enabled_sources(self) -> dict[str, SourceSettings]:
         """Return the sources that are switched on, by name."""
@@ -197,13 +284,19 @@ def _read_toml(path: Path) -> dict[str, Any]:
         line = int(found[1]) if found else max(len(content.splitlines()), 1)  # at the end of the document
         raise ConfigError(f"not valid TOML: {error}", file=str(path), line=line) from error
     for keys, value in _values(data):
-        if _SECRET_FIELD.search(keys[-1]) or (isinstance(value, str) and _URL_WITH_PASSWORD.search(value)):
+        if _is_secret(keys, value):
             raise ConfigError(
                 f"{'.'.join(keys)} is a secret: set it as {_variable(keys)} in the environment, not in a file",
                 file=str(path),
                 line=_line_of(content, keys) or _header_of(content, keys),
             )
     return data
+
+
+def _is_secret(keys: tuple[str, ...], value: object) -> bool:
+    if _SECRET_FIELD.search(keys[-1]) or _SECRET_KEY.fullmatch(".".join(keys)):
+        return True
+    return isinstance(value, str) and _URL_WITH_PASSWORD.search(value) is not None
 
 
 def _values(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
@@ -287,14 +380,13 @@ def _set_in_environment(keys: tuple[str, ...], *, around: bool = False) -> str |
 def _fields_at(keys: tuple[str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
     for key in keys:
-        if model is Settings and key == "sources":
-            model = SourceSettings
-            continue
         field = model.model_fields.get(key)
         if field is None:
             continue
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
+        # a section, or a table of sections by name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
     return list(model.model_fields)
 
 

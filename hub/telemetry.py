@@ -44,6 +44,8 @@ def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
 
 def configure_logging(*, level: str = "INFO", as_json: bool = True) -> None:
     """Set up structlog for this process: JSON lines (or readable lines) on standard error, redacted."""
+    # It writes whole addresses into its log, and those of webhooks are secrets.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
     )

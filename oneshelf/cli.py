@@ -3,55 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psycopg
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from connectors.registry import create_channel
+from flows.alerting import keep_looking, look_and_tell
 from flows.runtime import Runtime, open_runtime
-from hub.access import create_key, list_keys, load_roles, revoke_key
+from hub.access import DEFAULT_CHANNEL, create_key, list_keys, load_roles, revoke_key
+from hub.alerts.book import load_open_alerts
+from hub.alerts.sights import LOOP
+from hub.alerts.texts import Voice, compose_test
+from hub.clock import utc_now
 from hub.db.migrate import current_revision, upgrade
 from hub.errors import ConfigError, OneshelfError
 from hub.items.store import sync_items
-from hub.mapping import MappingErrors, diff_mappings, load_mapping, load_tree, mapping_schema
-from hub.settings import Settings, load_settings
-from hub.stock.reading import read_stock
+from hub.settings import load_settings
 from hub.sync.inbox import replay_quarantined
 from hub.sync.live import LiveLoop
 from hub.sync.quarantine import open_entries
 from hub.sync.watch import never_read
 from hub.telemetry import configure_logging
+from oneshelf.cli_mappings import mappings_app
+from oneshelf.cli_stock import stock_app
+from oneshelf.cli_suppliers import suppliers_app
+from oneshelf.console import console
 from oneshelf.demo import run_demo
 from oneshelf.doctor import examine
-from oneshelf.sandboxes import PORTS, run_sandbox
+from oneshelf.live_report import run_live_check
+from oneshelf.recording import Extent, run_record
+from oneshelf.sandboxes import ALL_PORTS, run_sandbox
 from oneshelf.up import naming_order, run_up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="One stock ledger for every shop and store.")
 sync_app = typer.Typer(no_args_is_help=True, help="Read an ERP now, without Prefect.")
-stock_app = typer.Typer(no_args_is_help=True, help="Look at stock.")
-mappings_app = typer.Typer(no_args_is_help=True, help="Check and try mapping files.")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of machine clients.")
 db_app = typer.Typer(no_args_is_help=True, help="The database's schema.")
+ops_app = typer.Typer(no_args_is_help=True, help="What a fleet's Prefect server needs.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Records that could not be used.")
+alerts_app = typer.Typer(no_args_is_help=True, help="What is wrong, and whom it is told.")
 for name, group in (
     ("sync", sync_app),
     ("stock", stock_app),
+    ("suppliers", suppliers_app),
     ("mappings", mappings_app),
     ("keys", keys_app),
     ("db", db_app),
+    ("ops", ops_app),
     ("quarantine", quarantine_app),
+    ("alerts", alerts_app),
 ):
     app.add_typer(group, name=name)
-
-console = Console()
 
 
 def main() -> None:
@@ -84,27 +93,27 @@ def demo(
 @app.command()
 def up() -> None:
     """Run everything on this machine against the configured ERPs: Prefect, worker, flows and adapter."""
-    raise typer.Exit(run_up(console, _settings()))
+    raise typer.Exit(run_up(console, load_settings()))
 
 
 @app.command()
 def sandbox(
-    system: Annotated[str, typer.Argument(help=f"One of {', '.join(PORTS)}")],
+    system: Annotated[str, typer.Argument(help=f"One of {', '.join(ALL_PORTS)}")],
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes the sandbox's own")] = 0,
     articles: Annotated[int, typer.Option(min=1)] = 2000,
     moves_per_minute: Annotated[float, typer.Option(help="Random goods movements while it runs", min=0)] = 0,
     database: Annotated[Path | None, typer.Option(help="Its SQLite file")] = None,
 ) -> None:
     """Serve a vendor's stand-in on 127.0.0.1, with its own little world and a fault switchboard."""
-    if system not in PORTS:
-        raise typer.BadParameter(f"there is {', '.join(PORTS)}")
-    file = database or _settings().state_dir / "sandbox" / f"{system}.db"
-    run_sandbox(system, file, port=port or PORTS[system], articles=articles, moves_per_minute=moves_per_minute)
+    if system not in ALL_PORTS:
+        raise typer.BadParameter(f"there is {', '.join(ALL_PORTS)}")
+    file = database or load_settings().state_dir / "sandbox" / f"{system}.db"
+    run_sandbox(system, file, port=port or ALL_PORTS[system], articles=articles, moves_per_minute=moves_per_minute)
 
 
 @app.command()
 def live() -> None:
-    """Run the near-real-time loop as a plain service, where Prefect is not wanted."""
+    """Run the near-real-time loop as a plain service, where Prefect is not wanted; it looks for alerts too."""
 
     async def nobody(_: object) -> None:
         """Take published changes: without Prefect nobody reacts on them."""
@@ -114,7 +123,15 @@ def live() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         syncs = [runtime.inventory(source) for source in runtime.settings.enabled_sources()]
-        await LiveLoop(runtime.database, syncs, runtime.settings.live, nobody).run(stop)
+        watch = asyncio.create_task(keep_looking(runtime, LOOP, stop))
+        try:
+            settings = runtime.settings
+            posted_after = settings.stock.posted_after_hours
+            loop = LiveLoop(runtime.database, syncs, settings.live, nobody, posted_after_hours=posted_after)
+            await loop.run(stop)
+        finally:
+            stop.set()
+            await watch
 
     with open_runtime() as runtime:
         runtime.declare()
@@ -122,10 +139,22 @@ def live() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    source: Annotated[str | None, typer.Argument(help="With --live: one source; without it all")] = None,
+    *,
+    live: Annotated[
+        bool, typer.Option(help="Look at the real ERPs, read-only: what differs from what is assumed")
+    ] = False,
+    sku: Annotated[str | None, typer.Option(help="With --live: the article to show row by row")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --live: for machines")] = False,
+) -> None:
     """Check everything Oneshelf stands on, and say what to do about what is not well."""
-    settings = _settings()
+    settings = load_settings()
     configure_logging(level="WARNING", as_json=settings.log.as_json)
+    if live:
+        raise typer.Exit(run_live_check(console, settings, source, sku, as_json=as_json))
+    if source or sku or as_json:
+        raise typer.BadParameter("a source, --sku and --json go with --live")
     table = Table("", "area", "check", "found", "what to do", box=None, pad_edge=False)
     well = True
     for finding in examine(settings):
@@ -136,6 +165,24 @@ def doctor() -> None:
         table.add_row(mark, *map(escape, words))
     console.print(table)
     raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def record(
+    source: Annotated[str, typer.Argument(help="Which source")],
+    folder: Annotated[Path, typer.Argument(help="Where to; must be empty or not there")],
+    *,
+    pages: Annotated[int, typer.Option(help="Of stock, and of articles, at most", min=1)] = 1,
+    page_rows: Annotated[int, typer.Option(help="Rows of a page, at most", min=2)] = 500,
+    places: Annotated[int, typer.Option(help="How many of the configured places are read", min=1)] = 3,
+    items: Annotated[bool, typer.Option(help="Read articles too")] = True,
+    look_back: Annotated[int, typer.Option(help="How far the look for changes goes back, in seconds", min=0)] = 3600,
+) -> None:
+    """Store real answers as test samples, with everything in them made up but their form."""
+    settings = load_settings()
+    configure_logging(level="WARNING", as_json=settings.log.as_json)
+    extent = Extent(pages=pages, page_rows=page_rows, places=places, items=items, look_back=look_back)
+    raise typer.Exit(run_record(console, settings, source, folder, extent))
 
 
 @sync_app.command("inventory")
@@ -163,7 +210,7 @@ def sync_inventory(
                 console.print(f"{name}: nothing changed ({seconds:.1f} s)")
                 continue
             refused = refused or report.state != "applied"
-            changed = f"{report.rows} rows, {len(report.changed)} levels changed, {report.rejected} rejected"
+            changed = f"{report.rows} rows, {report.changed_count} levels changed, {report.rejected} rejected"
             console.print(f"{name}: {report.state}, {changed} ({seconds:.1f} s) {escape(report.reason)}")
     raise typer.Exit(1 if refused else 0)
 
@@ -173,102 +220,20 @@ def _never_read(runtime: Runtime, source: str) -> bool:
         return never_read(connection, source)
 
 
-@stock_app.command("show")
-def stock_show(sku: str) -> None:
-    """Show one SKU at every place."""
-
-    async def read(runtime: Runtime) -> Any:  # noqa: ANN401 - one item's stock or None
-        engine = runtime.database.async_engine()
-        async with engine.connect() as connection:
-            found = await read_stock(connection, [sku])
-        await engine.dispose()
-        return found.get(sku)
-
-    with open_runtime() as runtime:
-        item = asyncio.run(read(runtime))
-    if item is None:
-        console.print(f"no SKU {escape(sku)}")
-        raise typer.Exit(1)
-    console.print(f"[bold]{escape(item.sku)}[/] {escape(item.name)} ({escape(item.unit)})", highlight=False)
-    table = Table("place", "", "on hand", "not sellable", "consigned", "as of", "", box=None, pad_edge=False)
-    for level in item.levels:
-        apart = ", ".join(f"{status} {quantity:f}" for status, quantity in level.unsellable.items())
-        as_of = level.as_of.isoformat(timespec="seconds") if level.as_of else "never"
-        stale = "[red]stale[/]" if level.stale else ""
-        table.add_row(
-            level.location, escape(level.name), f"{level.on_hand:f}", apart, f"{level.consigned:f}", as_of, stale
-        )
-    console.print(table)
-
-
-@mappings_app.command("check")
-def mappings_check() -> None:
-    """Load every mapping file and run its examples."""
-    try:
-        files = load_tree(_settings().mappings_dir)
-    except MappingErrors as error:
-        console.print(str(error), style="red", highlight=False, soft_wrap=True, markup=False)
-        raise typer.Exit(1) from None
-    for path, mapping in files.items():
-        console.print(f"ok  {path}  {mapping.version}", highlight=False)
-
-
-@mappings_app.command("test")
-def mappings_test(file: Path, sample: Annotated[Path, typer.Argument(help="JSON: one raw record or a list")]) -> None:
-    """Map the records of a sample file and show what comes out."""
-    mapping, failed = _load(file), 0
-    for number, raw in enumerate(_samples(sample), start=1):
-        try:
-            record = mapping.apply(raw)
-            console.print(
-                f"{number}: {'skipped' if record is None else escape(str(record))}", highlight=False, soft_wrap=True
-            )
-        except OneshelfError as error:
-            failed += 1
-            console.print(f"{number}: [red]{escape(str(error))}[/]", highlight=False, soft_wrap=True)
-    raise typer.Exit(1 if failed else 0)
-
-
-@mappings_app.command("explain")
-def mappings_explain(
-    file: Path, record: Annotated[Path, typer.Argument(help="JSON: one raw record or a list")]
-) -> None:
-    """Show step by step how a record is mapped."""
-    mapping = _load(file)
-    for raw in _samples(record):
-        table = Table("field", "read", "steps", "value", box=None, pad_edge=False)
-        for step in mapping.explain(raw):
-            read = ", ".join(f"{path}={value!r}" for path, value in step.inputs)
-            steps = " → ".join(f"{name}: {value!r}" for name, value in step.results)
-            value = f"[red]{escape(str(step.error))}[/]" if step.error else escape(repr(step.value))
-            table.add_row(step.field, escape(read), escape(steps), value)
-        console.print(table)
-
-
-@mappings_app.command("diff")
-def mappings_diff(old: Path, new: Path, sample: Annotated[Path | None, typer.Argument()] = None) -> None:
-    """Show what differs between two versions of a mapping file, and which samples come out differently."""
-    differences = diff_mappings(old, new, _samples(sample) if sample else (), tables=_tables(old) | _tables(new))
-    table = Table("kind", "what", "old", "new", box=None, pad_edge=False)
-    for difference in differences:
-        table.add_row(difference.kind, *map(escape, (difference.name, difference.old, difference.new)))
-    console.print(table if differences else "no difference")
-
-
-@mappings_app.command("schema")
-def mappings_schema() -> None:
-    """Print the JSON Schema of mapping files, for editors."""
-    console.print_json(json.dumps(mapping_schema(), ensure_ascii=False))
-
-
 @keys_app.command("create")
-def keys_create(role: Annotated[str, typer.Option()], name: Annotated[str, typer.Option()] = "") -> None:
+def keys_create(
+    role: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()] = "",
+    channel: Annotated[str, typer.Option(help="The sales channel that its holder reserves for")] = DEFAULT_CHANNEL,
+) -> None:
     """Create an API key and print it once; it is kept nowhere."""
-    settings = _settings()
+    settings = load_settings()
+    if channel not in settings.channels:
+        raise ConfigError(f"no channel {channel}; there is {', '.join(settings.channels)}")
     with open_runtime(settings) as runtime:
         roles = load_roles(settings.config_dir / "roles.yaml")
         with runtime.database.driver() as connection:
-            typer.echo(create_key(connection, name or role, role, roles))
+            typer.echo(create_key(connection, name or role, role, roles, channel=channel))
 
 
 @keys_app.command("list")
@@ -301,6 +266,15 @@ def db_upgrade() -> None:
         console.print(f"database at {current_revision(runtime.database)}")
 
 
+@ops_app.command("install")
+def ops_install() -> None:
+    """Create the automations on the Prefect server at PREFECT_API_URL; `prefect deploy --all` makes the deployments."""
+    from flows.automations import install_automations  # noqa: PLC0415 - Prefect takes a second to load
+
+    for automation in install_automations():
+        console.print(f"installed {automation}", markup=False)
+
+
 @quarantine_app.command("list")
 def quarantine_list() -> None:
     """Show what waits in quarantine."""
@@ -320,26 +294,44 @@ def quarantine_replay(source: str) -> None:
         console.print(f"{replay_quarantined(connection, source)} pushes are due again")
 
 
-def _settings() -> Settings:
-    return load_settings()
+@alerts_app.command("list")
+def alerts_list() -> None:
+    """Show what is wrong now, and what could not be told."""
+    with open_runtime() as runtime, runtime.database.driver() as connection:
+        alerts = load_open_alerts(connection)
+        voice = Voice.of(runtime.settings.adapter)
+    table = Table("", "since", "what", "what to do", "not told", box=None, pad_edge=False)
+    for alert in alerts:
+        words = voice.words(alert.kind, alert.subject, alert.facts)
+        untold = f"{alert.untold}: {alert.error or 'waits'}" if alert.untold else ""
+        cells = (alert.kind, voice.time(alert.began_at), words.summary, words.advice, untold)
+        table.add_row(*map(escape, cells))
+    console.print(table if alerts else "no alert")
 
 
-def _load(file: Path) -> Any:  # noqa: ANN401 - a mapping
-    return load_mapping(file).with_tables(_tables(file))
+@alerts_app.command("check")
+def alerts_check() -> None:
+    """Look once and send what waits, for a cron job apart from Prefect; exit 1 if something is wrong."""
+    with open_runtime() as runtime:
+        for told in look_and_tell(runtime, "check"):
+            console.print(f"{told.phase}: {told.kind} {told.subject}", markup=False)
+        with runtime.database.driver() as connection:
+            alerts = load_open_alerts(connection)
+    console.print(f"{len(alerts)} open; see oneshelf alerts list" if alerts else "no alert")
+    raise typer.Exit(1 if alerts else 0)
 
 
-def _tables(file: Path) -> dict[str, dict[str, str]]:
-    """Return the file's own `example_tables`, which stand in for the tables that a connector hands over."""
-    mapping = load_mapping(file)
-    return {name: dict(table.entries) for name, table in mapping.spec.example_tables.items()}
-
-
-def _samples(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_float=str)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"not readable as JSON: {error}", file=str(path)) from error
-    return content if isinstance(content, list) else [content]
+@alerts_app.command("test")
+def alerts_test(channel: Annotated[str, typer.Argument(help="Its name in the settings")]) -> None:
+    """Send a message that is marked as a test, and say what the channel answered."""
+    settings = load_settings()
+    channels = settings.alerts.channels
+    if channel not in channels:
+        raise ConfigError(f"no channel {channel}; there is {', '.join(channels) or 'none'} (see docs/alerts.md)")
+    now = utc_now()
+    test = compose_test(Voice.of(settings.adapter), f"oneshelf-test-{now:%Y%m%d%H%M%S%f}", now)
+    create_channel(channel, channels[channel]).send(test)
+    console.print(f"{channel} took the message", markup=False)
 
 
 __all__ = ["app", "main"]

@@ -84,6 +84,7 @@ def run_demo(console: Console, *, once: bool, reset: bool, articles: int) -> int
     environment = {
         "ONESHELF_STATE_DIR": str(state_dir),
         "ONESHELF_ADAPTER__STAFF_OPEN": "true",
+        "ONESHELF_ADAPTER__PROCESSES": "1",  # a second one would make everything else start later
         **connection_environment(urls),
     }
     os.environ |= environment

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
+from connectors.registry import create_channel
 from flows.runtime import Runtime, database_url
 from hub.contracts import CheckResult
 from hub.db.migrate import current_revision, head_revision
@@ -38,10 +39,12 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Check database, migrations, mappings, locations, each connector, Prefect and disk, one after the other."""
+    """Check disk, mappings, Prefect, alert channels, locations, database and each connector, one after the other."""
     yield Finding("disk", _disk(settings))
     yield Finding("mappings", _mappings(settings))
     yield Finding("prefect", _prefect())
+    for result in _channels(settings):
+        yield Finding("alerts", result)
     try:
         locations = tuple(load_locations(settings.config_dir / "locations.yaml", list(settings.sources)))
         yield Finding("locations", CheckResult("locations.yaml", ok=True, detail=f"{len(locations)} places"))
@@ -86,6 +89,20 @@ def _prefect() -> CheckResult:
     url = os.environ.get("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     advice = "start it with oneshelf up, or set PREFECT_API_URL; syncing by hand works without it"
     return CheckResult("API", ok=answers(f"{url.rstrip('/')}/health"), detail=url, advice=advice)
+
+
+def _channels(settings: Settings) -> Iterator[CheckResult]:
+    """Check that each channel is set up well; nothing is sent."""
+    channels = settings.alerts.enabled_channels()
+    if not channels:
+        yield CheckResult("channels", ok=True, detail="none: alerts show on the operations page alone")
+    for name, configured in channels.items():
+        try:
+            detail = create_channel(name, configured).describe()
+        except ConfigError as error:
+            yield CheckResult(f"channel {name}", ok=False, detail=str(error), advice="see docs/alerts.md")
+            continue
+        yield CheckResult(f"channel {name}", ok=True, detail=f"{detail}; try oneshelf alerts test {name}")
 
 
 def _database(runtime: Runtime) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from hub.clock import utc_now
 from oneshelf.processes import StartError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
 LIVE = "live-sync/live"
@@ -40,14 +41,21 @@ def clear_leftovers() -> None:
     Runs that were cut off would hold their deployments' concurrency for ever. Runs that fell due while nothing ran
     would all start at once, and each of them reads all that is due anyway: the next one on schedule does.
     """
-    cut_off = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    crash_cut_off(utc_now(), "the machine was stopped")
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=_in_state(cut_off), limit=200):
-            client.set_flow_run_state(run.id, Crashed(message="the machine was stopped"), force=True)
         overdue = _in_state([StateType.SCHEDULED])
         overdue.expected_start_time = FlowRunFilterExpectedStartTime(before_=utc_now())
         for run in client.read_flow_runs(flow_run_filter=overdue, limit=200):
             client.delete_flow_run(run.id)
+
+
+def crash_cut_off(before: datetime, reason: str) -> None:
+    """Mark as crashed what was at work at `before` and still is by the server's books: its worker has died since."""
+    at_work = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=_in_state(at_work), limit=200):
+            if run.state and run.state.timestamp < before:
+                client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
 
 
 def _in_state(types: list[StateType]) -> FlowRunFilter:

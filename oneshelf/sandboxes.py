@@ -10,6 +10,7 @@ from sandbox.erp.kingdee import credentials as kingdee
 from sandbox.erp.kingdee.app import create_app as create_kingdee
 from sandbox.erp.sap import auth as sap
 from sandbox.erp.sap.app import create_app as create_sap
+from sandbox.notify.robots.app import create_app as create_robots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 PORTS = {"sap": 8101, "kingdee": 8102}
+"""The ERPs of the demo."""
+ROBOTS = "robots"
+ALL_PORTS = {**PORTS, ROBOTS: 8103}
 
 
 def create_sandbox(name: str, database: Path, *, articles: int, moves_per_minute: float) -> Starlette:
@@ -34,7 +38,10 @@ def create_sandbox(name: str, database: Path, *, articles: int, moves_per_minute
 
 def run_sandbox(name: str, database: Path, *, port: int, articles: int, moves_per_minute: float) -> None:
     """Serve a sandbox on loopback until it is stopped."""
-    app = create_sandbox(name, database, articles=articles, moves_per_minute=moves_per_minute)
+    if name == ROBOTS:
+        app = create_robots()
+    else:
+        app = create_sandbox(name, database, articles=articles, moves_per_minute=moves_per_minute)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 

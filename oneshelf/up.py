@@ -80,7 +80,7 @@ def start_services(stack: Stack, steps: Steps, server: Child | None) -> None:
     adapter = stack.start_adapter()
     os.environ["PREFECT_API_URL"] = f"{stack.prefect_url}/api"
     steps.run("Prefect worker", stack.start_worker)
-    steps.run("deployments of prefect.yaml", stack.deploy)
+    steps.run("deployments and automations", stack.deploy)
     steps.run("storefront adapter", lambda: stack.wait_adapter(adapter))
 
 
@@ -120,7 +120,7 @@ def keep_up(stack: Stack, console: Console, idle: Callable[[], None] = lambda: N
     try:
         while True:
             time.sleep(_WATCH_SECONDS)
-            for name in stack.supervisor.restart_dead():
+            for name in stack.restart_dead():
                 console.print(f"[yellow]{name} had ended and was started again[/]", highlight=False)
             idle()
     except KeyboardInterrupt:

@@ -18,18 +18,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class ActiveFault:
-    """A fault that is switched on: how often it still strikes (None: until switched off) and its parameters."""
+    """A fault that is switched on.
+
+    Attributes:
+        remaining: how often it still strikes; None: until it is switched off.
+        skip: how many chances it still lets pass before its first strike.
+    """
 
     remaining: int | None
     params: Mapping[str, Any] = field(default_factory=dict)
     struck: int = 0
+    skip: int = 0
 
 
 class Switchboard:
     """Holds which of a sandbox's declared faults are on.
 
     Every place in a sandbox that can fail asks `strike(fault_id)`; the answer is the fault's parameters when it is on
-    (which uses up one of its times) and None when it is off.
+    (which uses up one of its times) and None when it is off. A place may say what it is about, for instance
+    `form="STK_Inventory"`; a fault that was switched on with a parameter of that name strikes there alone.
     """
 
     def __init__(self, declared: Mapping[str, str]) -> None:
@@ -37,8 +44,8 @@ class Switchboard:
         self._active: dict[str, ActiveFault] = {}
         self._lock = threading.Lock()
 
-    def turn_on(self, fault_id: str, *, times: int | None = None, **params: Any) -> None:  # noqa: ANN401 - free-form per fault
-        """Switch a fault on for `times` strikes (None: until switched off).
+    def turn_on(self, fault_id: str, *, times: int | None = None, skip: int = 0, **params: Any) -> None:  # noqa: ANN401 - free-form per fault
+        """Switch a fault on for `times` strikes (None: until switched off), after `skip` chances were let pass.
 
         Raises:
             KeyError: no such fault is declared.
@@ -46,7 +53,7 @@ class Switchboard:
         if fault_id not in self.declared:
             raise KeyError(fault_id)
         with self._lock:
-            self._active[fault_id] = ActiveFault(times, params)
+            self._active[fault_id] = ActiveFault(times, params, skip=skip)
 
     def turn_off(self, fault_id: str | None = None) -> None:
         """Switch one fault off, or all of them."""
@@ -56,13 +63,16 @@ class Switchboard:
             else:
                 self._active.pop(fault_id, None)
 
-    def strike(self, fault_id: str) -> Mapping[str, Any] | None:
-        """Return the fault's parameters if it strikes now, else None."""
+    def strike(self, fault_id: str, **about: str) -> Mapping[str, Any] | None:
+        """Return the fault's parameters if it strikes now and here, else None."""
         if fault_id not in self.declared:
             raise KeyError(fault_id)
         with self._lock:
             active = self._active.get(fault_id)
-            if active is None:
+            if active is None or not _is_meant(active.params, about):
+                return None
+            if active.skip > 0:
+                active.skip -= 1
                 return None
             active.struck += 1
             if active.remaining is not None:
@@ -100,5 +110,9 @@ class Switchboard:
             self.turn_off(fault_id)
         else:
             options = await request.json() if await request.body() else {}
-            self.turn_on(fault_id, times=options.pop("times", None), **options)
+            self.turn_on(fault_id, times=options.pop("times", None), skip=options.pop("skip", 0), **options)
         return JSONResponse(self.describe())
+
+
+def _is_meant(params: Mapping[str, Any], about: Mapping[str, str]) -> bool:
+    return all(str(params.get(name, here)).lower() == here.lower() for name, here in about.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,15 @@ from fastapi import FastAPI
 
 from hub.access import KeyRing, load_roles
 from hub.db.session import Database
+from hub.gather import Gathered
+from hub.stock.answers import read_in_order
+from hub.stock.reservations import Reserving
 from storefront_adapter.api.hooks import hooks_router
 from storefront_adapter.api.hot import HOT_ROUTES
 from storefront_adapter.api.openapi import description_router, install_openapi
 from storefront_adapter.api.probes import probes_router
+from storefront_adapter.api.reservations import reservations_router
+from storefront_adapter.api.sales import sales_router
 from storefront_adapter.api.stock import stock_router
 from storefront_adapter.edge import Edge
 from storefront_adapter.failures import install_handlers
@@ -46,6 +52,8 @@ def create_app(settings: Settings, database_url: str, receivers: Mapping[tuple[s
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await services.reserving.close()
+        await services.answers.dispose()
         await services.writes.dispose()
         services.database.close()
 
@@ -61,9 +69,10 @@ def create_app(settings: Settings, database_url: str, receivers: Mapping[tuple[s
     app.state.services = services
     app.add_middleware(Edge, metrics=services.metrics)
     install_handlers(app)
-    app.include_router(stock_router())
-    app.router.routes.extend(hot.route() for hot in HOT_ROUTES)
-    for router in (hooks_router(), probes_router(), description_router(), staff_router()):
+    app.router.routes.extend(hot.route() for hot in HOT_ROUTES)  # first, since the router tries one after another
+    for router in (stock_router(), reservations_router(), sales_router(), hooks_router()):
+        app.include_router(router)
+    for router in (probes_router(), description_router(), staff_router()):
         app.include_router(router)
     app.mount("/staff/static", static_files())
     install_openapi(app)
@@ -75,12 +84,16 @@ def _services(settings: Settings, database_url: str, receivers: Mapping[tuple[st
     engine = database.async_engine()
     # A read is one statement: without a transaction around it there is nothing to end.
     reads = engine.execution_options(isolation_level="AUTOCOMMIT")
+    answers = database.planned_engine()
     languages = Languages(settings.adapter.default_language)
     return Services(
         settings=settings,
         database=database,
         reads=reads,
         writes=engine,
+        answers=answers,
+        gathered=Gathered(partial(read_in_order, answers)),
+        reserving=Reserving(database),
         keys=KeyRing(reads, load_roles(settings.config_dir / "roles.yaml")),
         receivers=dict(receivers),
         metrics=Metrics(),

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
 from storefront_adapter.failures import problem_response
@@ -23,18 +22,19 @@ if TYPE_CHECKING:
 BODY_LIMIT = 1_000_000
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-_CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
+_CONTENT_SECURITY_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    b" form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = (*_HEADERS, (b"content-security-policy", _CONTENT_SECURITY_POLICY))
 
 
 class Edge:
@@ -100,12 +100,11 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._started = True
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Trace-Id"] = self._scope["trace_id"]
-            for name, value in _HEADERS.items():
-                headers.setdefault(name, value)
-            if headers.get("content-type", "").startswith("text/html"):
-                headers.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
+            given = dict(message["headers"])
+            ours = _PAGE_HEADERS if given.get(b"content-type", b"").startswith(b"text/html") else _HEADERS
+            added = [header for header in ours if header[0] not in given]
+            trace_id = self._scope["trace_id"].encode()
+            message["headers"] = [*message["headers"], *added, (b"x-trace-id", trace_id)]
         await self._send(message)
 
 

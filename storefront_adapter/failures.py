@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from hub.errors import DomainError
-from storefront_adapter.problems import BY_STATUS, ProblemError
+from storefront_adapter.problems import BY_STATUS, PROBLEM_TYPES, ProblemError
 from storefront_adapter.services import language_of, services_of, trace_id_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(DomainError, _on_domain)
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError):
+    for kind in (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, TimeoutError):
         app.add_exception_handler(kind, _on_database)
 
 
@@ -75,6 +75,8 @@ async def _on_validation(request: Request, error: Exception) -> Response:
 
 async def _on_domain(request: Request, error: Exception) -> Response:
     failure = _as(DomainError, error)
+    if failure.code in PROBLEM_TYPES:
+        return problem_response(request, ProblemError(failure.code, extra=failure.extra))
     return problem_response(request, ProblemError("bad-request", failure.message, status=failure.status))
 
 

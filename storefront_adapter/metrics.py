@@ -1,18 +1,34 @@
-"""Figures for Prometheus; each app has its own registry."""
+"""Figures for Prometheus; each app has its own registry.
+
+Where `PROMETHEUS_MULTIPROC_DIR` names a folder, prometheus-client keeps the counts there, and every process of the
+adapter tells those of all.
+"""
 
 from __future__ import annotations
 
+import os
+from collections import Counter as Counts
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from hub.alerts.rules import Kind
+from hub.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from prometheus_client import Metric
+
+    from hub.alerts.book import OpenAlert
     from hub.stock.reading import FeedState
     from storefront_adapter.pipeline import Backlog
 
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -35,32 +51,67 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._feed_age = self._gauge(
-            "oneshelf_stock_feed_age_seconds", "Time since the source was last read with success.", "source"
-        )
-        self._feed_stale = self._gauge("oneshelf_stock_feed_stale", "1 if the source's numbers are stale.", "source")
-        self._inbox = self._gauge("oneshelf_inbox_events", "Pushed events by state.", "state")
-        self._quarantine = self._gauge("oneshelf_quarantine_open", "Records that could not be used and wait.")
-        self._outbox = self._gauge("oneshelf_outbox_waiting", "Changes that are not published yet.")
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         self._requests.labels(method, route, str(status)).inc()
         self._durations.labels(method, route).observe(seconds)
 
-    def exposition(self, feeds: Sequence[FeedState], backlog: Backlog) -> bytes:
-        """Return all figures as text, those of the database as they are now."""
-        self._feed_age.clear()
-        self._feed_stale.clear()
-        for feed in feeds:
-            age = float("inf") if feed.age_seconds is None else max(feed.age_seconds, 0.0)
-            self._feed_age.labels(feed.source).set(age)
-            self._feed_stale.labels(feed.source).set(feed.stale)
-        self._inbox.labels("pending").set(backlog.inbox_pending)
-        self._inbox.labels("quarantined").set(backlog.inbox_quarantined)
-        self._quarantine.set(backlog.quarantine_open)
-        self._outbox.set(backlog.outbox_waiting)
-        return generate_latest(self.registry)
+    def exposition(self, feeds: Sequence[FeedState], backlog: Backlog, alerts: Sequence[OpenAlert]) -> bytes:
+        """Return all figures as text: the requests of all processes, the database as it is now."""
+        counted, told = self.registry, CollectorRegistry()
+        if _SHARED in os.environ:
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+        told.register(_Told([*_feed_figures(feeds), *_backlog_figures(backlog), *_alert_figures(backlog, alerts)]))
+        return generate_latest(counted) + generate_latest(told)
+
+
+class _Told(Collector):
+    """Figures that somebody else keeps, as they are at one moment."""
+
+    def __init__(self, figures: Sequence[Metric]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the figures."""
+        return self._figures
+
+
+def _feed_figures(feeds: Sequence[FeedState]) -> Iterator[Metric]:
+    ages = GaugeMetricFamily(
+        "oneshelf_stock_feed_age_seconds", "Time since the source was last read with success.", labels=["source"]
+    )
+    stale = GaugeMetricFamily("oneshelf_stock_feed_stale", "1 if the source's numbers are stale.", labels=["source"])
+    for feed in feeds:
+        ages.add_metric([feed.source], float("inf") if feed.age_seconds is None else max(feed.age_seconds, 0.0))
+        stale.add_metric([feed.source], feed.stale)
+    yield from (ages, stale)
+
+
+def _backlog_figures(backlog: Backlog) -> Iterator[Metric]:
+    inbox = GaugeMetricFamily("oneshelf_inbox_events", "Pushed events by state.", labels=["state"])
+    inbox.add_metric(["pending"], backlog.inbox_pending)
+    inbox.add_metric(["quarantined"], backlog.inbox_quarantined)
+    yield inbox
+    yield GaugeMetricFamily(
+        "oneshelf_quarantine_open", "Records that could not be used and wait.", backlog.quarantine_open
+    )
+    yield GaugeMetricFamily("oneshelf_outbox_waiting", "Changes that are not published yet.", backlog.outbox_waiting)
+
+
+def _alert_figures(backlog: Backlog, alerts: Sequence[OpenAlert]) -> Iterator[Metric]:
+    by_kind = GaugeMetricFamily("oneshelf_alerts_open", "Alerts that are not over.", labels=["kind"])
+    open_by_kind = Counts(alert.kind for alert in alerts)
+    for kind in Kind:
+        by_kind.add_metric([kind.value], open_by_kind[kind.value])
+    yield by_kind
+    yield GaugeMetricFamily(
+        "oneshelf_alert_messages_untold", "Messages about alerts that no attempt sent.", backlog.alerts_untold
+    )
+    looked = backlog.looked_at
+    yield GaugeMetricFamily(
+        "oneshelf_watch_age_seconds",
+        "Time since anybody looked whether all is well.",
+        float("inf") if looked is None else max((utc_now() - looked).total_seconds(), 0.0),
+    )

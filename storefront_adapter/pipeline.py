@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hub.alerts.book import OPEN_ALERTS, OpenAlert
+from hub.alerts.sights import LOOKS
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -15,7 +18,9 @@ _BACKLOG = """
 SELECT (SELECT count(*) FROM inbox WHERE state = 'pending'), (SELECT count(*) FROM inbox WHERE state = 'quarantined'),
        (SELECT min(received_at) FROM inbox WHERE state = 'pending'),
        (SELECT count(*) FROM quarantine WHERE resolved_at IS NULL),
-       (SELECT count(*) FROM outbox WHERE published_seq IS NULL)
+       (SELECT count(*) FROM outbox WHERE published_seq IS NULL),
+       (SELECT count(*) FROM alert_message WHERE sent_at IS NULL),
+       (SELECT max(moved_at) FROM source_position WHERE source = %(looks)s)
 """
 _QUARANTINE = """
 SELECT source, kind, key, reason, detail, raw, times, first_seen_at, last_seen_at
@@ -25,13 +30,15 @@ FROM quarantine WHERE resolved_at IS NULL ORDER BY last_seen_at DESC, id DESC LI
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How much waits where."""
+    """How much waits where, and when somebody last looked whether all is well (None: nobody ever did)."""
 
     inbox_pending: int
     inbox_quarantined: int
     inbox_oldest_at: datetime | None
     quarantine_open: int
     outbox_waiting: int
+    alerts_untold: int
+    looked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,13 @@ class QuarantinedRecord:
 
 async def read_backlog(connection: AsyncConnection) -> Backlog:
     """Count what waits."""
-    row = (await connection.exec_driver_sql(_BACKLOG)).one()
+    row = (await connection.exec_driver_sql(_BACKLOG, {"looks": LOOKS})).one()
     return Backlog(*row)
+
+
+async def read_alerts(connection: AsyncConnection) -> list[OpenAlert]:
+    """Return the alerts that are not over, newest first."""
+    return [OpenAlert(*row) for row in await connection.exec_driver_sql(OPEN_ALERTS)]
 
 
 async def read_quarantine(connection: AsyncConnection, limit: int = 100) -> list[QuarantinedRecord]:

@@ -42,6 +42,12 @@ _TYPES = (
         N_("A cursor belongs to the filters that it was made with. Start again without a cursor."),
     ),
     ProblemType(
+        "idempotency-key-missing",
+        400,
+        N_("An Idempotency-Key is needed"),
+        N_("Send a header Idempotency-Key that is new for each request, and the same when you repeat it."),
+    ),
+    ProblemType(
         "unauthenticated",
         401,
         N_("A valid API key is needed"),
@@ -78,6 +84,12 @@ _TYPES = (
         N_("There is no active location with this code. GET /v1/locations lists them."),
     ),
     ProblemType(
+        "reservation-not-found",
+        404,
+        N_("There is no such reservation"),
+        N_("Your channel has made no reservation with this id."),
+    ),
+    ProblemType(
         "connection-not-found",
         404,
         N_("No such connection"),
@@ -88,6 +100,54 @@ _TYPES = (
         405,
         N_("The method is not allowed here"),
         N_("The Allow header lists the methods of this address."),
+    ),
+    ProblemType(
+        "insufficient-stock",
+        409,
+        N_("There is not enough stock"),
+        N_("`lines` names each line that lacks stock: what was requested, what is available. Nothing was taken."),
+    ),
+    ProblemType(
+        "location-frozen",
+        409,
+        N_("The place is being counted"),
+        N_("Stock of a place is not promised while it is counted (盘点). `lines` names the lines concerned."),
+    ),
+    ProblemType(
+        "reservation-expired",
+        409,
+        N_("The reservation has expired"),
+        N_("What it held is free again. Reserve anew."),
+    ),
+    ProblemType(
+        "reservation-released",
+        409,
+        N_("The reservation was released"),
+        N_("A reservation ends once: by a release, by its time, or by an order. Reserve anew."),
+    ),
+    ProblemType(
+        "reservation-committed",
+        409,
+        N_("An order has taken the reservation"),
+        N_("What it held is the order's now. To give it back, cancel the order."),
+    ),
+    ProblemType(
+        "order-number-used",
+        409,
+        N_("The order number is used already"),
+        N_("Another order with this number takes from the same stock. Each order has a number of its own."),
+    ),
+    ProblemType(
+        "receipt-reused",
+        409,
+        N_("The receipt number belongs to another sale"),
+        N_("A receipt number of a store stands for one sale. This one was told before, with another content."),
+    ),
+    ProblemType(
+        "idempotency-key-reused",
+        409,
+        N_("The key belongs to another request"),
+        N_("An Idempotency-Key stands for one request with one body. Take a new key for a new request."),
     ),
     ProblemType(
         "payload-too-large",
@@ -106,6 +166,12 @@ _TYPES = (
         422,
         N_("The request does not have the right shape"),
         N_("`errors` names each wrong part with a JSON pointer. Repeating the same request is of no use."),
+    ),
+    ProblemType(
+        "unknown-line",
+        422,
+        N_("A line names what does not exist"),
+        N_("`lines` names each line whose SKU or location is unknown. Nothing was taken."),
     ),
     ProblemType(
         "event-rejected",

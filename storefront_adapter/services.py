@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from hub.access import KeyRing
     from hub.contracts import PushReceiver
     from hub.db.session import Database
+    from hub.gather import Gathered
     from hub.settings import Settings
+    from hub.stock.answers import Answer
+    from hub.stock.reservations import Reserving
     from storefront_adapter.metrics import Metrics
     from storefront_adapter.staff.pages import Pages
     from storefront_adapter.texts import Language, Languages
@@ -26,12 +29,19 @@ TEMPLATE = "oneshelf_route"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Settings, connections and texts. `reads` commits each statement by itself; `writes` has transactions."""
+    """Settings, connections and texts.
+
+    `reads` commits each statement by itself; `writes` has transactions; `answers` is for stock as shops are told it,
+    and `gathered` reads it by single SKUs. `reserving` is the group commit of reservations.
+    """
 
     settings: Settings
     database: Database
     reads: AsyncEngine
     writes: AsyncEngine
+    answers: AsyncEngine
+    gathered: Gathered[str, Answer | None]
+    reserving: Reserving
     keys: KeyRing
     receivers: Mapping[tuple[str, str], PushReceiver]
     metrics: Metrics

@@ -1,50 +1,47 @@
-"""The ERPs' stand-ins on real sockets, what a test may do in them, and a hub that is connected to them.
+"""The ERPs' stand-ins on real sockets, and what a test may do in them.
 
-A new ERP takes part in `tests/contracts/test_erp_contract.py` by an adapter class here, named in `ERPS`.
+A new ERP takes part in `tests/contracts` by an adapter class here, named in `ERPS`.
 """
 
 from __future__ import annotations
 
 import base64
+import sys
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import pytest
 import tenacity.nap
 
 import connectors.erp.kingdee.mapper
 import connectors.erp.sap.mapper
+import connectors.erp.sap.rfc.mapper
 from connectors.registry import create_erp
-from flows.runtime import Runtime
 from hub.contracts import StockKey
-from hub.items.store import sync_items
 from hub.locations import codes_of, load_locations
 from hub.mapping import load_mapping
-from hub.settings import PROJECT_ROOT, load_settings
-from hub.sync.inventory import InventorySync
-from hub.sync.quarantine import open_entries
-from hub.sync.watch import load_feeds
-from oneshelf.demo_check import DemoRules, differences, fetch_json, kingdee_totals, sap_totals
+from hub.settings import PROJECT_ROOT
+from oneshelf.demo_check import DemoRules, fetch_json, kingdee_totals, sap_totals
 from oneshelf.sandboxes import connection_environment
+from sandbox.catalogue import articles
 from sandbox.erp.kingdee.app import create_app as create_kingdee
 from sandbox.erp.sap.app import create_app as create_sap
+from sandbox.erp.sap_rfc.system import AbapSystem
+from sandbox.faults import Switchboard
 from tests.serving import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hub.contracts import ErpConnector
-    from hub.db.session import Database
-    from hub.settings import Settings
-    from hub.sync.watch import FeedState
     from oneshelf.demo_check import Totals
-    from sandbox.faults import Switchboard
 
 ARTICLES = 60
 LOCATIONS = tuple(load_locations(PROJECT_ROOT / "config" / "locations.yaml", ["sap", "kingdee"]))
@@ -72,12 +69,17 @@ class ErpSandbox(ABC):
     """Settings by which a read of the few articles takes several pages."""
     wrong_secret: ClassVar[dict[str, str]]
     html_fault: ClassVar[str] = "html-200"
+    """What stands where data is due: a page for people; over a protocol that knows none, a torn connection."""
+    deletes: ClassVar[bool]
+    """Whether a document can vanish; where it can't, one that was taken back stays and says so."""
     totals: ClassVar[Callable[[str, DemoRules], Totals]]
 
     def __init__(self, url: str, app: Recorded, switchboard: Switchboard) -> None:
         self.url = url
         self.asked = app.paths
         self.faults = switchboard
+        self.people = switchboard
+        """The faults of those who post, which are those of the door that they use."""
         prefix = f"ONESHELF_SOURCES__{self.system.upper()}__CONNECTION__"
         environment = connection_environment({"sap": url, "kingdee": url})
         self.connection: dict[str, Any] = {
@@ -106,7 +108,12 @@ class ErpSandbox(ABC):
 
     def reset(self) -> None:
         self.faults.turn_off()
+        self.people.turn_off()
         self.post("reset")
+        self.asked.clear()
+
+    def close(self) -> None:
+        """End what does not end with the served app."""
         self.asked.clear()
 
     @contextmanager
@@ -116,6 +123,24 @@ class ErpSandbox(ABC):
             yield
         finally:
             self.faults.turn_off()
+
+    @contextmanager
+    def late_documents(self, seconds: int) -> Iterator[None]:
+        """Let what is posted carry a time so long before it shows."""
+        self.people.turn_on("late-commit", seconds=seconds)
+        try:
+            yield
+        finally:
+            self.people.turn_off("late-commit")
+
+    @contextmanager
+    def repeated_numbers(self) -> Iterator[None]:
+        """Let the ERP take a number of ours a second time, as some do anyway."""
+        yield
+
+    @abstractmethod
+    def packed(self) -> tuple[StockKey, str, int]:
+        """Return a key whose article is sold in cartons too, their unit, and how many pieces are in one."""
 
     def books(self) -> dict[StockKey, Decimal]:
         """Return own sellable stock at the configured locations as the ERP itself sums it up, zeros left out."""
@@ -141,9 +166,26 @@ class ErpSandbox(ABC):
     def transfer(self, key: StockKey, location: str, quantity: Decimal | int) -> Any:
         return self.move("transfer", key, quantity, **self.target(location))
 
+    def sell(self, key: StockKey, quantity: Decimal | int, reference: str, **more: Any) -> Any:
+        """Post a sale under a number of ours; return its document."""
+        return self.move("sale", key, quantity, reference=reference, **more)
+
+    def settle(self, sold: Sequence[tuple[StockKey, Decimal | int]], reference: str, **more: Any) -> Any:
+        """Post sales as one document under a number of ours, as a shop does at the end of a day; return it."""
+        lines = [{**self.key_names(key), "quantity": str(quantity)} for key, quantity in sold]
+        return self.post("movements", kind="sale", lines=lines, reference=reference, **more)
+
     @abstractmethod
     def take_back(self, posted: Any) -> None:
         """Cancel or un-post a movement."""
+
+    @abstractmethod
+    def post_again(self, posted: Any) -> Any:
+        """Post a document again that was taken back; return the document that stands now."""
+
+    @abstractmethod
+    def delete(self, posted: Any) -> None:
+        """Take a document back and delete it in one step."""
 
     @abstractmethod
     def prepare(self, key: StockKey, quantity: Decimal | int) -> Any:
@@ -158,6 +200,7 @@ class SapSandbox(ErpSandbox):
     system = "sap"
     small_pages: ClassVar = {"page_rows": 20, "product_page_rows": 25, "document_page_rows": 5}
     wrong_secret: ClassVar = {"password": "no-such-password"}
+    deletes: ClassVar = False
     totals = staticmethod(sap_totals)
 
     @staticmethod
@@ -183,6 +226,17 @@ class SapSandbox(ErpSandbox):
     def take_back(self, posted: Any) -> None:
         self.post("cancel", **posted, allow_negative=True)
 
+    def post_again(self, posted: Any) -> Any:
+        return self.post("post-again", **posted, allow_negative=True)
+
+    def delete(self, posted: Any) -> None:
+        raise AssertionError(f"SAP deletes nothing, so not {posted} either")
+
+    def packed(self) -> tuple[StockKey, str, int]:
+        packed = {article.sap_material: article.carton_pieces for article in articles(ARTICLES)}
+        key, pieces = next((key, pieces) for key in sorted(self.books(), key=str) if (pieces := packed[key.item]))
+        return key, "CAR", pieces
+
     def prepare(self, key: StockKey, quantity: Decimal | int) -> Any:  # noqa: ARG002 - a document is posted at once
         return None
 
@@ -190,10 +244,111 @@ class SapSandbox(ErpSandbox):
         raise AssertionError(f"SAP prepares nothing, so not {prepared} either")
 
 
+class SapRfcSandbox(SapSandbox):
+    """SAP through its other door, RFC, in this process; the OData stand-in has the same books and posts into them."""
+
+    small_pages: ClassVar = {"page_rows": 25, "names_per_call": 7}
+    html_fault: ClassVar = "closed-in-call"
+
+    def __init__(self, url: str, app: Recorded, switchboard: Switchboard) -> None:
+        super().__init__(url, app, switchboard)
+        self.abap: AbapSystem = app.app.state.abap
+        self.faults = self.abap.faults
+        self.asked = []
+        module = f"pyrfc_stand_in_{id(self)}"
+        sys.modules[module] = self.abap.pyrfc
+        self.abap.pyrfc.Connection = _remember(self.abap.pyrfc.Connection, self.asked)
+        login = {name: self.connection[name] for name in ("user", "password")}
+        self.connection = {
+            "transport": "rfc",
+            "ashost": self.abap.host,
+            "sysnr": self.abap.sysnr,
+            "client": self.abap.client,
+            "pyrfc_module": module,
+            "idle_timeout": 2.0,
+            **login,
+        }
+
+    @staticmethod
+    def create_app(database: Path) -> Any:
+        app = SapSandbox.create_app(database)
+        app.state.abap = AbapSystem(database, articles=ARTICLES)
+        return app
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (self.connection["password"],)
+
+    def address(self, url: str) -> dict[str, str]:  # noqa: ARG002 - nothing listens at another instance number
+        return {"sysnr": "98"}
+
+    def reset(self) -> None:
+        super().reset()
+        self.abap.unlock_user()
+
+    def close(self) -> None:
+        del sys.modules[self.connection["pyrfc_module"]]
+        self.abap.close()
+
+    def totals(self, url: str, rules: DemoRules) -> Totals:
+        """Return what may be sold: RFC tells the batches' expiry dates, which the OData service does not."""
+        expiry = {
+            (row["MATNR"].lstrip("0"), row["CHARG"]): row["VFDAT"]
+            for row in self._read_table("MCH1", "MATNR", "CHARG", "VFDAT")
+            if row["VFDAT"].strip("0")
+        }
+        groups = {row["MATNR"].lstrip("0"): row["MATKL"] for row in self._read_table("MARA", "MATNR", "MATKL")}
+        today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+        totals = sap_totals(url, rules)
+        for row in fetch_json(f"{url}/__world/stock")["rows"]:
+            place = rules.places.get(f"{row['plant']}/{row['storage_location']}")
+            expires = expiry.get((row["material"].lstrip("0"), row["batch"]))
+            days = rules.expiring_days.get(groups[row["material"].lstrip("0")], rules.expiring_days.get("default", 0))
+            own = row["stock_type"] == "01" and not row["special_stock"]
+            if place and own and expires and expires < f"{today + timedelta(days=days):%Y%m%d}":
+                totals[place, row["material"]] -= Decimal(row["quantity"])
+        return {key: quantity for key, quantity in totals.items() if quantity}
+
+    def _read_table(self, table: str, *fields: str) -> list[dict[str, str]]:
+        """Return rows as they are, whatever faults are on: they are the reader's."""
+        faults, self.abap.faults = self.abap.faults, Switchboard(self.abap.faults.declared)
+        try:
+            return self._read_well(table, *fields)
+        finally:
+            self.abap.faults = faults
+
+    def _read_well(self, table: str, *fields: str) -> list[dict[str, str]]:
+        connection = self.abap.pyrfc.Connection(
+            ashost=self.abap.host, client=self.abap.client, user=self.connection["user"], passwd=self.secrets[0]
+        )
+        try:
+            names = [{"FIELDNAME": name} for name in fields]
+            answer = connection.call("RFC_READ_TABLE", QUERY_TABLE=table, DELIMITER="|", FIELDS=names)
+            return [dict(zip(fields, (t.strip() for t in r["WA"].split("|")), strict=True)) for r in answer["DATA"]]
+        finally:
+            connection.close()
+
+
+def _remember(connection: Any, asked: list[str]) -> Any:
+    """Return a connection class that keeps the names of what it is asked: log-ons and function modules."""
+
+    class Remembering(connection):
+        def __init__(self, *args: Any, **parameters: Any) -> None:
+            asked.append("log-on")
+            super().__init__(*args, **parameters)
+
+        def call(self, func_name: str, *args: Any, **parameters: Any) -> Any:
+            asked.append(func_name)
+            return super().call(func_name, *args, **parameters)
+
+    return Remembering
+
+
 class KingdeeSandbox(ErpSandbox):
     system = "kingdee"
     small_pages: ClassVar = {"page_rows": 60}
     wrong_secret: ClassVar = {"app_secret": "no-such-secret"}
+    deletes: ClassVar = True
     totals = staticmethod(kingdee_totals)
 
     @staticmethod
@@ -217,6 +372,25 @@ class KingdeeSandbox(ErpSandbox):
     def take_back(self, posted: Any) -> None:
         self.post("unaudit", **posted)
 
+    def post_again(self, posted: Any) -> Any:
+        return self.post("audit", **posted, allow_negative=True)
+
+    def delete(self, posted: Any) -> None:
+        self.post("delete", **posted)
+
+    @contextmanager
+    def repeated_numbers(self) -> Iterator[None]:
+        self.people.turn_on("number-repeated")
+        try:
+            yield
+        finally:
+            self.people.turn_off("number-repeated")
+
+    def packed(self) -> tuple[StockKey, str, int]:
+        packed = {article.kingdee_material: article.carton_pieces for article in articles(ARTICLES)}
+        key, pieces = next((key, pieces) for key in sorted(self.books(), key=str) if (pieces := packed.get(key.item)))
+        return key, f"XIANG{pieces}", pieces
+
     def prepare(self, key: StockKey, quantity: Decimal | int) -> Any:
         return self.move("sale", key, quantity, document_status="B")
 
@@ -226,7 +400,7 @@ class KingdeeSandbox(ErpSandbox):
 
 _load_mapping = cache(load_mapping)
 
-ERPS: dict[str, type[ErpSandbox]] = {"sap": SapSandbox, "kingdee": KingdeeSandbox}
+ERPS: dict[str, type[ErpSandbox]] = {"sap": SapSandbox, "sap-rfc": SapRfcSandbox, "kingdee": KingdeeSandbox}
 
 
 @contextmanager
@@ -238,9 +412,13 @@ def run_sandbox(system: str, folder: Path) -> Iterator[ErpSandbox]:
     recorded = Recorded(app)
     with serve(recorded) as url, pytest.MonkeyPatch.context() as patch:
         # Tests connect many times, and reading the mapping files takes longer than most of what they do then.
-        for mapper in (connectors.erp.kingdee.mapper, connectors.erp.sap.mapper):
+        for mapper in (connectors.erp.kingdee.mapper, connectors.erp.sap.mapper, connectors.erp.sap.rfc.mapper):
             patch.setattr(mapper, "load_mapping", _load_mapping)
-        yield kind(url, recorded, switchboard)
+        sandbox = kind(url, recorded, switchboard)
+        try:
+            yield sandbox
+        finally:
+            sandbox.close()
 
 
 def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -248,66 +426,3 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
     monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=waits.append))
     return waits
-
-
-@dataclass
-class Shop:
-    """A hub that is connected to both stand-ins, and questions about what it says and what is true."""
-
-    runtime: Runtime
-    worlds: dict[str, ErpSandbox]
-
-    @property
-    def database(self) -> Database:
-        return self.runtime.database
-
-    def read_items(self) -> None:
-        for system, world in self.worlds.items():
-            sync_items(self.database, world.connect(), self.runtime.settings)
-            assert self.feed(system).error is None
-
-    def sync(self, system: str, **settings: Any) -> InventorySync:
-        """Return the stock synchronization of a source, with other connection settings if wanted."""
-        return InventorySync(self.database, self.worlds[system].connect(**settings), self.runtime.settings.stock)
-
-    def levels(self, system: str) -> Totals:
-        """Return what the hub says is on hand at the places of a source, zeros left out."""
-        with self.database.driver() as connection:
-            rows = connection.execute(
-                "SELECT location.code, item.sku, level.on_hand FROM stock_level AS level"
-                " JOIN item ON item.id = level.item_id JOIN location ON location.id = level.location_id"
-                " WHERE location.stock_source = %s AND level.on_hand <> 0",
-                (system,),
-            ).fetchall()
-        return {(str(place), str(sku)): quantity for place, sku, quantity in rows}
-
-    def truth(self, system: str) -> Totals:
-        """Return what the ERP's own books say, worked out with none of the hub's code."""
-        places = {place.erp_codes[place.stock_from]: place.code for place in LOCATIONS}
-        world = self.worlds[system]
-        return type(world).totals(world.url, DemoRules(places, self.runtime.settings.stock.expiring_days, ARTICLES))
-
-    def wrong(self, system: str) -> list[tuple[str, str, Decimal, Decimal]]:
-        """Return where the hub and the ERP's own books disagree."""
-        return differences(self.truth(system), self.levels(system))
-
-    def feed(self, system: str) -> FeedState:
-        with self.database.driver() as connection:
-            return next(feed for feed in load_feeds(connection) if feed.source == system)
-
-    def quarantined(self, system: str) -> set[tuple[str, str]]:
-        """Return (kind, reason) of the open entries of a source."""
-        with self.database.driver() as connection:
-            return {(e["kind"], e["reason"]) for e in open_entries(connection) if e["source"] == system}
-
-
-def make_shop(database: Database, worlds: dict[str, ErpSandbox]) -> Shop:
-    """Connect a fresh database to the stand-ins; nothing is read yet."""
-    runtime = Runtime(_settings(), database, LOCATIONS)
-    runtime.declare()
-    return Shop(runtime, {system: worlds[system] for system in ("sap", "kingdee")})
-
-
-def _settings() -> Settings:
-    # Connections are made by the tests themselves, so that each can have its own time-outs and pages.
-    return load_settings(PROJECT_ROOT / "config")

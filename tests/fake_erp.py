@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from hub.clock import utc_now
 from hub.contracts import (
     BarcodeRecord,
     Changes,
@@ -12,6 +14,8 @@ from hub.contracts import (
     ItemPage,
     ItemRecord,
     LocationRecord,
+    Movement,
+    Posting,
     PushedEvent,
     Rejection,
     StockKey,
@@ -22,6 +26,7 @@ from hub.contracts import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
+    from datetime import datetime
 
     from hub.contracts import CheckResult, Cursor
 
@@ -56,7 +61,11 @@ def article(item: str, gtin: str | None = None, *, name: str = "", unit: str = "
 
 
 class FakeErp:
-    """Holds rows; pages them; tells which keys changed. `on_page` runs between a page's read and its delivery."""
+    """Holds rows; pages them; tells which keys changed, and which documents with a number of ours.
+
+    `on_ask` runs before a page is read, `on_page` between its reading and its delivery, `before_look` and `on_look`
+    likewise for changes, `on_list` when documents are asked for.
+    """
 
     traits = ErpTraits(quantity_basis="physical", posting_point="posted", takes_back=True)
     mapping_version = "fake@1"
@@ -71,8 +80,16 @@ class FakeErp:
         self.events: dict[str, frozenset[StockKey]] = {}
         self.ends_early = False
         self.fails: Exception | None = None
-        self.on_page: Callable[[int], None] = lambda _: None
+        self.on_page: Callable[[int], object] = lambda _: None
         self.asked: list[Collection[StockKey] | None] = []
+        self.on_ask: Callable[[int], object] = lambda _: None
+        self.on_list: Callable[[], object] = lambda: None
+        self.before_look: Callable[[], object] = lambda: None
+        self.on_look: Callable[[], object] = lambda: None
+        self.documents: dict[str, Posting] = {}
+        self.entered: dict[str, datetime] = {}
+        self.questions: list[Collection[StockKey]] = []
+        self._told: list[Posting] = []
         self._page_keys = page_keys
         self._version = 0
 
@@ -83,6 +100,66 @@ class FakeErp:
             self.rows.append(row(item, location, quantity))
         self.changed.add(StockKey(item, location))
         self._version += 1
+
+    def on_hand(self, key: StockKey) -> Decimal:
+        """Return the sellable quantity of a key as it is now."""
+        return sum((r.quantity for r in self.rows if (r.item, r.location) == (key.item, key.location)), Decimal(0))
+
+    def post(self, reference: str, key: StockKey, quantity: str | int) -> str:
+        """Post a document that carries a number of ours and takes a quantity out of the stock; return its number."""
+        document = f"D{len(self.documents) + 1}"
+        self.documents[document] = Posting(document, "1", reference, key, Decimal(str(quantity)))
+        return self._book(document, -1)
+
+    def take_back(self, document: str) -> None:
+        """Take a posting back (反审核)."""
+        self.documents[document] = replace(self.documents[document], posted=False)
+        self._book(document, 1)
+
+    def post_again(self, document: str) -> None:
+        """Post a document once more that was taken back."""
+        known = self.documents[document]
+        self.documents[document] = replace(known, posted=True, version=str(int(known.version) + 1))
+        self._book(document, -1)
+
+    def post_elsewhere(self, document: str, key: StockKey) -> None:
+        """Take a posting back and post the same document again, of another article or at another place."""
+        self.take_back(document)
+        self.documents[document] = replace(self.documents[document], key=key)
+        self.post_again(document)
+
+    def delete(self, document: str) -> None:
+        """Take a posting back and delete its document, between two looks: no change tells of the document any more."""
+        posting = self.documents.pop(document)
+        self._told = [told for told in self._told if told.document != document]
+        if posting.posted:
+            self.set(*_name(posting.key), self.on_hand(posting.key) + posting.quantity)
+
+    def hush(self) -> None:
+        """Let no look tell of what has happened since the last one."""
+        self.changed.clear()
+        self._told.clear()
+
+    def _book(self, document: str, sign: int) -> str:
+        self.entered[document] = utc_now()
+        posting = self.documents[document]
+        self.set(*_name(posting.key), self.on_hand(posting.key) + sign * posting.quantity)
+        self._told.append(posting)
+        return document
+
+    def read_documents(self, documents: Collection[str]) -> Sequence[Posting]:
+        """Return how documents stand; those that were deleted are absent."""
+        self.on_list()
+        return [self.documents[name] for name in documents if name in self.documents]
+
+    def movements(self, keys: Collection[StockKey], since: datetime) -> Sequence[Movement]:
+        """Return the documents that moved a key, as they stand now."""
+        self.questions.append(keys)
+        return [
+            Movement(p.document, p.reference, p.key, p.quantity, self.entered[p.document], "MUSTER", posted=p.posted)
+            for p in self.documents.values()
+            if p.key in keys and self.entered[p.document] >= since
+        ]
 
     def check(self) -> Sequence[CheckResult]:
         """Return nothing: it is always well."""
@@ -101,6 +178,7 @@ class FakeErp:
         chunks = [wanted[i : i + self._page_keys] for i in range(0, len(wanted), self._page_keys)] or [[]]
         for number, chunk in enumerate(chunks):
             last = number == len(chunks) - 1
+            self.on_ask(number)
             rows = [r for r in self.rows if (r.item, r.location) in chunk]
             self.on_page(number)
             if last and self.ends_early:
@@ -111,8 +189,12 @@ class FakeErp:
         """Name what was set since the last call."""
         if self.fails:
             raise self.fails
+        self.before_look()
         keys, self.changed = frozenset(self.changed if cursor is not None else ()), set()
-        return Changes(keys, {"version": self._version})
+        told, self._told = {posting.document: posting for posting in self._told}, []
+        version = self._version
+        self.on_look()
+        return Changes(keys, {"version": version}, tuple(told.values()) if cursor is not None else ())
 
     def get_items(self) -> Iterator[ItemPage]:
         """Give all articles on one page."""
@@ -125,6 +207,10 @@ class FakeErp:
     def event_keys(self, event: PushedEvent) -> frozenset[StockKey]:
         """Return the keys prepared for the event."""
         return self.events[event.event_id]
+
+
+def _name(key: StockKey) -> tuple[str, str]:
+    return key.item, key.location
 
 
 def carton(code: str, pieces: int) -> BarcodeRecord:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from hub.errors import ProtocolViolation
+from hub.errors import ProtocolViolation, Truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class RawPage:
     """Rows as they came, in the order asked for; `more` says that the server holds further rows behind them."""
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[dict[str, Any]]
     more: bool
 
 
@@ -31,7 +31,7 @@ def iter_whole_groups(
     *,
     system: str,
     operation: str,
-) -> Iterator[tuple[Sequence[Mapping[str, Any]], bool]]:
+) -> Iterator[tuple[Sequence[dict[str, Any]], bool]]:
     """Yield (rows of whole groups, complete) page by page; `complete` is True with the last one.
 
     Args:
@@ -41,12 +41,17 @@ def iter_whole_groups(
     Raises:
         ProtocolViolation: a page repeats a group that was read before (a paging loop, or rows that moved), one group
             alone is larger than a page, or rows come without order, so that some would be missed.
+        Truncated: an answer is empty though the group that the page before was cut in must be in it.
     """
     after: Mapping[str, Any] | None = None
     previous: set[Hashable] = set()
     first_groups: set[Hashable] = set()
     while True:
         page = fetch(after)
+        if after is not None and not page.rows:
+            raise Truncated(
+                "no row follows a page that was cut; can they still be seen?", system=system, operation=operation
+            )
         groups = [group_of(row) for row in page.rows]
         if repeated := (previous | first_groups).intersection(groups):
             raise ProtocolViolation(
@@ -63,7 +68,9 @@ def iter_whole_groups(
         whole = page.rows[: groups.index(groups[-1])]
         if not whole:
             raise ProtocolViolation(
-                "one group of rows is larger than a page; raise the page size", system=system, operation=operation
+                "one group of rows is larger than a page; raise the page size, or the server's",
+                system=system,
+                operation=operation,
             )
         yield whole, False
         after = whole[-1]

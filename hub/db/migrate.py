@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from hub.db.partitions import make_partitions
 from hub.db.tables import metadata
 
 if TYPE_CHECKING:
@@ -40,11 +41,25 @@ def upgrade(database: Database) -> None:
         try:
             connection.commit()
             command.upgrade(_config(connection), "head")
+            install_functions(connection)
             connection.commit()
+            with database.driver() as driver:
+                make_partitions(driver)
         finally:
             connection.rollback()
             connection.execute(_UNLOCK)
             connection.commit()
+
+
+def install_functions(connection: Connection) -> None:
+    """Create or replace the functions of `hub/db/functions`, in the caller's transaction."""
+    for path in function_files():
+        connection.exec_driver_sql(path.read_text(encoding="utf-8").replace("%", "%%"))
+
+
+def function_files() -> list[Path]:
+    """Return the files of the functions."""
+    return sorted(Path(__file__).with_name("functions").glob("*.sql"))
 
 
 def head_revision() -> str:
@@ -58,8 +73,15 @@ def current_revision(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def _is_ours(_: Any, name: str | None, kind: str, reflected: bool, __: Any) -> bool:  # noqa: ANN401, FBT001
+    """Tell whether the models must know an object: the partitions of a table are no tables of their own."""
+    return not (kind == "table" and reflected and str(name).startswith("hold_event_"))
+
+
 def difference(database: Database) -> list[Any]:
     """Return what differs between the database's schema and `hub.db.tables`; empty when they agree."""
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_server_default": True, "include_object": _is_ours}
+        )
         return list(compare_metadata(context, metadata))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 DRIVER = "postgresql+psycopg"
+_PLAN_SECONDS = 300
 
 
 def driver_url(url: str) -> str:
@@ -78,6 +79,27 @@ class Database:
         """Return a new asynchronous engine on the same database; the caller disposes of it."""
         return create_async_engine(
             self.url, pool_size=self._pool_size, max_overflow=self._pool_size, pool_pre_ping=True
+        )
+
+    def planned_engine(self, **settings: str) -> AsyncEngine:
+        """Return a new asynchronous engine whose connections plan each statement once, not for each set of values.
+
+        For reads that are best run in one way whatever is asked, and that take longer to plan than to run. It is in
+        autocommit mode. It keeps its connections, since opening one costs more than many such reads, and does not try
+        them before use: the caller asks again when one was lost. Each is replaced after a while, so that no plan
+        outlives by much the table sizes that it was made for.
+
+        Args:
+            settings: further settings of PostgreSQL for its connections.
+        """
+        chosen = {"plan_cache_mode": "force_generic_plan", **settings}
+        return create_async_engine(
+            self.url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_recycle=_PLAN_SECONDS,
+            connect_args={"options": " ".join(f"-c {name}={value}" for name, value in chosen.items())},
         )
 
     def ping(self) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hub.mapping.plan import FieldPlan, Raw, Stage
     from hub.mapping.spec import Condition
+    from hub.mapping.transforms import Function
 
     Filler = Callable[[Raw], Any]
 
@@ -21,7 +22,21 @@ def compile_field(plan: FieldPlan) -> Filler:
     """Return the function that fills one field; it raises `RecordError` with the field's name."""
     if plan.const is not None:
         return constant(plan.const)
-    run = _compile_value(plan)
+    read, finish = compile_reader(plan), compile_cell(plan)
+    return lambda raw: finish(read(raw))
+
+
+def compile_reader(plan: FieldPlan) -> Filler:
+    """Return the function that takes a field's cell out of a record: a raw value, or a tuple of those that it joins."""
+    readers = plan.readers
+    if plan.join is not None:
+        return lambda raw: tuple(read(raw) for read in readers)
+    return readers[0]
+
+
+def compile_cell(plan: FieldPlan) -> Callable[[Any], Any]:
+    """Return the function from a field's cell to its value; it raises `RecordError` with the field's name."""
+    run = _compile_join(plan) if plan.join is not None else _chain(plan.stages)
     absent = plan.absent or _refuse_absent(plan)
     if plan.table_name is not None:
         return _fill_from_table(plan, run, absent)
@@ -30,10 +45,10 @@ def compile_field(plan: FieldPlan) -> Filler:
     return _fill_typed(plan, run, absent)
 
 
-def _fill_text(plan: FieldPlan, run: Filler, absent: Callable[[], Any]) -> Filler:
-    def fill(raw: Raw) -> Any:  # noqa: ANN401
+def _fill_text(plan: FieldPlan, run: Function, absent: Callable[[], Any]) -> Function:
+    def fill(cell: Any) -> Any:  # noqa: ANN401
         try:
-            value = run(raw)
+            value = run(cell)
             if type(value) is str and value.isprintable():
                 return value or absent()
             return absent() if value is None else read_storable(value) or absent()
@@ -43,12 +58,12 @@ def _fill_text(plan: FieldPlan, run: Filler, absent: Callable[[], Any]) -> Fille
     return fill
 
 
-def _fill_typed(plan: FieldPlan, run: Filler, absent: Callable[[], Any]) -> Filler:
+def _fill_typed(plan: FieldPlan, run: Function, absent: Callable[[], Any]) -> Function:
     finish = plan.finish
 
-    def fill(raw: Raw) -> Any:  # noqa: ANN401
+    def fill(cell: Any) -> Any:  # noqa: ANN401
         try:
-            value = run(raw)
+            value = run(cell)
             if value is None:
                 return absent()
             return value if finish is None else finish(value)
@@ -58,12 +73,12 @@ def _fill_typed(plan: FieldPlan, run: Filler, absent: Callable[[], Any]) -> Fill
     return fill
 
 
-def _fill_from_table(plan: FieldPlan, run: Filler, absent: Callable[[], Any]) -> Filler:
+def _fill_from_table(plan: FieldPlan, run: Function, absent: Callable[[], Any]) -> Function:
     look_up = make_look_up(plan)
 
-    def fill(raw: Raw) -> Any:  # noqa: ANN401
+    def fill(cell: Any) -> Any:  # noqa: ANN401
         try:
-            value = run(raw)
+            value = run(cell)
             if value is None or value == "":
                 return absent()
             found = look_up(value)
@@ -90,33 +105,21 @@ def nothing() -> None:
     """Return None: what an optional field holds by default."""
 
 
-def _compile_value(plan: FieldPlan) -> Filler:
-    if plan.join is not None:
-        return _compile_join(plan)
-    read = plan.readers[0]
-    if not plan.stages:
-        return read
-    if len(plan.stages) == 1:
-        only = plan.stages[0].run
-        return lambda raw: None if (value := read(raw)) is None else only(value)
-    run_all = _chain(plan.stages)
-    return lambda raw: run_all(read(raw))
-
-
-def _compile_join(plan: FieldPlan) -> Filler:
+def _compile_join(plan: FieldPlan) -> Function:
     run_part, run_rest = _chain(plan.part_stages), _chain(plan.stages)
-    readers = plan.readers
     join = plan.join.run if plan.join is not None else "".join
 
-    def run(raw: Raw) -> Any:  # noqa: ANN401
-        values = [run_part(read(raw)) for read in readers]
+    def run(cells: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        values = [run_part(cell) for cell in cells]
         return run_rest(join([table_key(value) for value in values if value is not None and value != ""]))
 
     return run
 
 
-def _chain(stages: tuple[Stage, ...]) -> Callable[[Any], Any]:
+def _chain(stages: tuple[Stage, ...]) -> Function:
     functions = tuple(stage.run for stage in stages)
+    if not functions:
+        return lambda value: value
     if len(functions) == 1:
         only = functions[0]
         return lambda value: None if value is None else only(value)

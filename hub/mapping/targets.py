@@ -44,12 +44,27 @@ class BarcodeRow:
 
 @dataclass(frozen=True, slots=True)
 class MovedKey:
-    """A line of a document that moved stock: it names a key to read again, never a quantity."""
+    """A line of a document that moved stock: it names a key to read again, never the quantity that is there.
+
+    Attributes:
+        line_id: the line's identity at the ERP, whatever becomes of it.
+        reference: the number of ours that its document carries, empty where there is none.
+        quantity: what it took out of the place, in the item's base unit; negative for what it brought.
+        posted: the ERP's stock contains it; False for one that is not posted yet or was taken back (反审核).
+        version: differs each time it is posted anew.
+        reverses: the identity of the line that this one takes back (冲销).
+    """
 
     item: str
     location: str
     document_id: str = ""
     changed_at: datetime | None = None
+    line_id: str = ""
+    reference: str = ""
+    quantity: Decimal | None = None
+    posted: bool = True
+    version: str = ""
+    reverses: str = ""
 
 
 RECORDS: Mapping[str, type[Any]] = MappingProxyType(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hub.contracts import StockKey
+from hub.db.rows import one_value
+from hub.stock.coverage import is_open, settle, settles
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,42 +21,66 @@ if TYPE_CHECKING:
     from hub.settings import StockSettings
     from hub.sync.staging import StagedRead
 
+MOST_NAMED = 1000
+"""So many changed levels are named; when there are more, their number tells."""
+
 # Appliers of one source take turns: within the turn, the base of its levels changes by nobody else.
 _TURN = "SELECT pg_advisory_xact_lock(hashtext('oneshelf.stock_base'), hashtext(%s))"
 
 _FRESH = """
 CREATE TEMP TABLE fresh_level ON COMMIT DROP AS
-SELECT staged.*, level.on_hand AS before
+SELECT staged.*, level.on_hand AS before, COALESCE(level.read_began, 0) AS was, {settles} AS settles
 FROM staged_level AS staged
 LEFT JOIN stock_level AS level USING (item_id, location_id)
 LEFT JOIN stock_floor AS floor USING (location_id)
 WHERE staged.read_began > COALESCE(level.read_began, 0) AND staged.read_began > COALESCE(floor.read_began, 0)
+  AND {may_be_judged}
+"""
+# A snapshot leaves levels that are as it says without a trace, and these are nearly all of them.
+_OTHER = """
+  AND (level.on_hand IS DISTINCT FROM staged.on_hand OR level.doubted_at IS NOT NULL OR staged.unsellable IS NOT NULL
+       OR EXISTS (SELECT FROM stock_unsellable AS apart
+                  WHERE apart.item_id = staged.item_id AND apart.location_id = staged.location_id)
+       OR {settles})
+"""
+# Something has been sold there since it was decided that nobody need look at the documents.
+_NOT_LISTED = f"""
+SELECT item.external_id, location.external_id
+FROM staged_level AS staged
+JOIN external_reference AS item ON item.our_id = staged.item_id AND item.kind = 'item' AND item.system = %(source)s
+JOIN external_reference AS location
+  ON location.our_id = staged.location_id AND location.kind = 'location' AND location.system = %(source)s
+WHERE {is_open("staged")}
 """
 # Newer than the level's own read, yet not newer than the last complete snapshot, in which an unchanged level leaves no
 # trace: it may be older than what that snapshot saw. Reading it once more settles it.
 _BELOW_FLOOR = """
+WITH below AS MATERIALIZED (
+    SELECT staged.* FROM staged_level AS staged JOIN stock_floor AS floor USING (location_id)
+    WHERE staged.read_began <= floor.read_began)
 SELECT item.external_id, location.external_id
-FROM staged_level AS staged
-JOIN stock_floor AS floor USING (location_id)
+FROM below
 LEFT JOIN stock_level AS level USING (item_id, location_id)
-JOIN external_reference AS item ON item.our_id = staged.item_id AND item.kind = 'item' AND item.system = %(source)s
+JOIN external_reference AS item ON item.our_id = below.item_id AND item.kind = 'item' AND item.system = %(source)s
 JOIN external_reference AS location
-  ON location.our_id = staged.location_id AND location.kind = 'location' AND location.system = %(source)s
-WHERE staged.read_began <= floor.read_began AND staged.read_began > COALESCE(level.read_began, 0)
+  ON location.our_id = below.location_id AND location.kind = 'location' AND location.system = %(source)s
+WHERE below.read_began > COALESCE(level.read_began, 0)
 """
 _ABSENT = """
-INSERT INTO fresh_level (item_id, location_id, on_hand, unsellable, read_began, read_ended, before)
-SELECT level.item_id, level.location_id, 0, NULL, %(began)s, %(ended)s, level.on_hand
-FROM stock_level AS level
+WITH missing AS MATERIALIZED (
+    SELECT level.item_id, level.location_id, level.on_hand, level.read_began FROM stock_level AS level
+    WHERE level.location_id = ANY(%(locations)s)
+      AND NOT EXISTS (SELECT FROM staged_level AS staged
+                      WHERE staged.item_id = level.item_id AND staged.location_id = level.location_id))
+INSERT INTO fresh_level (item_id, location_id, on_hand, unsellable, read_began, read_ended, before, was, settles)
+SELECT level.item_id, level.location_id, 0, NULL, %(began)s, %(ended)s, level.on_hand, level.read_began, {settles}
+FROM missing AS level
 LEFT JOIN stock_floor AS floor USING (location_id)
-WHERE level.location_id = ANY(%(locations)s)
-  AND level.read_began < %(began)s AND COALESCE(floor.read_began, 0) < %(began)s
-  AND (level.on_hand <> 0 OR EXISTS (
+WHERE level.read_began < %(began)s AND COALESCE(floor.read_began, 0) < %(began)s
+  AND {may_be_judged}
+  AND (level.on_hand <> 0 OR {settles} OR EXISTS (
         SELECT FROM stock_unsellable AS apart
         WHERE apart.item_id = level.item_id AND apart.location_id = level.location_id))
-  AND NOT EXISTS (
-        SELECT FROM staged_level AS staged
-        WHERE staged.item_id = level.item_id AND staged.location_id = level.location_id)
   AND NOT EXISTS (
         SELECT FROM external_reference AS item
         JOIN external_reference AS place
@@ -78,12 +104,18 @@ _UPSERT = """
 INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended, changed_at)
 SELECT item_id, location_id, on_hand, read_began, read_ended, clock_timestamp()
 FROM fresh_level
-WHERE %(every)s OR COALESCE(before, 0) <> on_hand OR (before IS NULL AND unsellable IS NOT NULL)
+WHERE %(every)s OR settles OR COALESCE(before, 0) <> on_hand OR (before IS NULL AND unsellable IS NOT NULL)
 ORDER BY item_id, location_id
 ON CONFLICT (item_id, location_id) DO UPDATE
 SET on_hand = excluded.on_hand, read_began = excluded.read_began, read_ended = excluded.read_ended,
     changed_at = CASE WHEN stock_level.on_hand = excluded.on_hand THEN stock_level.changed_at
                       ELSE excluded.changed_at END
+"""
+# What holds at a place holds for levels that have just appeared there.
+_BEGIN = """
+SELECT stock_begin_levels(array_agg(item_id), array_agg(location_id)) FROM fresh_level
+WHERE before IS NULL
+  AND (EXISTS (SELECT FROM stock_rule) OR EXISTS (SELECT FROM stocktake WHERE thawed_at IS NULL))
 """
 _APART = """
 CREATE TEMP TABLE fresh_apart ON COMMIT DROP AS
@@ -117,16 +149,18 @@ UPDATE stock_level AS level SET changed_at = clock_timestamp()
 FROM (SELECT DISTINCT item_id, location_id FROM fresh_apart) AS touched
 WHERE level.item_id = touched.item_id AND level.location_id = touched.location_id
 """
+# A level may be staged with a cause of its own, which its entry then names.
 _LEDGER = """
 INSERT INTO stock_ledger (item_id, location_id, status, owner, quantity_before, quantity_after, cause, source,
                           batch_id, read_began, read_ended, effective_at)
-SELECT item_id, location_id, status, owner, before, quantity, %(cause)s, %(source)s, %(batch)s,
+SELECT item_id, location_id, status, owner, before, quantity, COALESCE(cause, %(cause)s), %(source)s, %(batch)s,
        read_began, read_ended, clock_timestamp()
 FROM (SELECT item_id, location_id, 'sellable' AS status, '' AS owner, COALESCE(before, 0) AS before,
-             on_hand AS quantity, read_began, read_ended
+             on_hand AS quantity, read_began, read_ended, cause
       FROM fresh_level WHERE COALESCE(before, 0) <> on_hand
       UNION ALL
-      SELECT item_id, location_id, status, owner, before, quantity, read_began, read_ended FROM fresh_apart) AS entry
+      SELECT item_id, location_id, status, owner, before, quantity, read_began, read_ended, NULL
+      FROM fresh_apart) AS entry
 ORDER BY item_id, location_id, status, owner
 """
 _FLOOR = """
@@ -145,9 +179,19 @@ _UNKNOWN = """
                    OR (item.external_id, place.external_id) IN (
                         SELECT * FROM unnest(%(unknown_key_items)s::text[], %(unknown_key_locations)s::text[]))))
 """
+# Reservations lock several levels too. Whoever locks them in this order never waits for one that waits for him.
+_LOCK = """
+SELECT FROM stock_level AS level
+WHERE (level.item_id, level.location_id) IN (SELECT item_id, location_id FROM fresh_level{others})
+ORDER BY level.item_id, level.location_id
+FOR NO KEY UPDATE
+"""
+_DOUBTFUL = f"level.location_id = ANY(%(locations)s) AND level.doubted_at IS NULL AND {_UNKNOWN}"
+_LOCK_FRESH = _LOCK.format(others="")
+_LOCK_ALL = _LOCK.format(others=f" UNION ALL SELECT item_id, location_id FROM stock_level AS level WHERE {_DOUBTFUL}")
 _DOUBT = f"""
 UPDATE stock_level AS level SET doubted_at = clock_timestamp()
-WHERE level.location_id = ANY(%(locations)s) AND level.doubted_at IS NULL AND {_UNKNOWN}
+WHERE {_DOUBTFUL}
 """
 _TRUST = f"""
 UPDATE stock_level AS level SET doubted_at = NULL
@@ -155,13 +199,22 @@ FROM fresh_level AS fresh
 WHERE level.doubted_at IS NOT NULL AND level.item_id = fresh.item_id AND level.location_id = fresh.location_id
   AND NOT {_UNKNOWN}
 """
-_CHANGED = """
-SELECT item.sku, location.code
-FROM (SELECT item_id, location_id FROM fresh_level WHERE COALESCE(before, 0) <> on_hand
-      UNION SELECT item_id, location_id FROM fresh_apart) AS change
-JOIN item ON item.id = change.item_id JOIN location ON location.id = change.location_id
-ORDER BY item.sku, location.code
+_IS_CHANGED = """
+    (COALESCE(fresh.before, 0) <> fresh.on_hand
+     OR (item_id, location_id) IN (SELECT item_id, location_id FROM fresh_apart)
+     OR (item_id, location_id) IN (SELECT item_id, location_id FROM fresh_cover WHERE covered <> before)
+     OR (item_id, location_id) IN (SELECT item_id, location_id FROM fresh_count WHERE counted <> before))
 """
+_COUNT_CHANGED = f"SELECT count(*) FROM fresh_level AS fresh WHERE {_IS_CHANGED}"
+_CHANGED = f"""
+SELECT item.sku, location.code
+FROM fresh_level AS fresh
+JOIN item ON item.id = fresh.item_id JOIN location ON location.id = fresh.location_id
+WHERE {_IS_CHANGED}
+ORDER BY item.sku, location.code LIMIT {MOST_NAMED}
+"""
+# The levels of a whole chain are joined and grouped in memory, for the length of one transaction.
+_ROOM = "SET LOCAL work_mem = '64MB'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +222,18 @@ class Applied:
     """What an applied read changed, and which keys must be read once more to be sure of them."""
 
     changed: tuple[tuple[str, str], ...]
-    """(sku, location code) of the levels whose quantities changed, in order."""
+    """(sku, location code) of the levels whose quantities changed, in order; the first `MOST_NAMED` of them."""
+    changed_count: int
     read_again: frozenset[StockKey]
 
 
 class SuspiciousSnapshotError(Exception):
     """Raised when a snapshot is too small to be believed; its text says where and by how much."""
+
+
+def take_turn(connection: psycopg.Connection, source: str) -> None:
+    """Wait until no other transaction applies a read of the source, and let none begin before this one has ended."""
+    connection.execute(_TURN, (source,))
 
 
 def apply_full(
@@ -185,10 +244,14 @@ def apply_full(
     Raises:
         SuspiciousSnapshotError: it is empty or sharply shrunk, and nobody has accepted that.
     """
-    _take_turn(connection, read)
+    connection.execute(_ROOM)
+    rule = _judgement(read, "staged", "COALESCE(level.read_began, 0)")
+    take_turn(connection, read.source)
+    connection.execute((_FRESH + _OTHER).format(**rule))
     whole = _understood_locations(read)
     if not read.unknown.everything:
-        connection.execute(_ABSENT, _absent_parameters(read, whole))
+        absent = _ABSENT.format(**_judgement(read, "level", "level.read_began"))
+        connection.execute(absent, _absent_parameters(read, whole))
     if not accept_shrink:
         _refuse_shrunk(connection, read, rules)
     applied = _write(connection, read, batch_id, cause="snapshot", every=False)
@@ -198,13 +261,16 @@ def apply_full(
 
 def apply_keys(connection: psycopg.Connection, read: StagedRead, batch_id: int, *, cause: str) -> Applied:
     """Apply a read of named keys in the caller's transaction."""
-    _take_turn(connection, read)
+    take_turn(connection, read.source)
+    connection.execute(_FRESH.format(**_judgement(read, "staged", "COALESCE(level.read_began, 0)")))
     return _write(connection, read, batch_id, cause=cause, every=True)
 
 
-def _take_turn(connection: psycopg.Connection, read: StagedRead) -> None:
-    connection.execute(_TURN, (read.source,))
-    connection.execute(_FRESH)
+def _judgement(read: StagedRead, level: str, base: str) -> dict[str, str]:
+    """Return how demand and supply of a level are judged: by a read with lists on either side, or not at all."""
+    if read.listed:
+        return {"settles": settles(level, base), "may_be_judged": "true"}
+    return {"settles": "false", "may_be_judged": f"NOT {is_open(level)}"}
 
 
 def _understood_locations(read: StagedRead) -> list[int]:
@@ -243,16 +309,27 @@ def _refuse_shrunk(connection: psycopg.Connection, read: StagedRead, rules: Stoc
 
 
 def _write(connection: psycopg.Connection, read: StagedRead, batch_id: int, *, cause: str, every: bool) -> Applied:
+    below = connection.execute(_BELOW_FLOOR, {"source": read.source}).fetchall()
+    if not read.listed:
+        below += connection.execute(_NOT_LISTED, {"source": read.source}).fetchall()
+    read_again = frozenset(StockKey(str(item), str(place)) for item, place in below) | read.torn
+    doubt = {
+        **_unknown_parameters(read, read.unknown.keys | read_again),
+        "locations": [place.id for place in read.places.values()],
+    }
     connection.execute(_APART)
+    # From here on reservations of these levels wait.
+    connection.execute(_LOCK_ALL if read_again or read.unknown else _LOCK_FRESH, doubt)
     connection.execute(_UPSERT, {"every": every})
+    connection.execute(_BEGIN)
     connection.execute(_APART_DELETE)
     connection.execute(_APART_UPSERT)
     connection.execute(_APART_TOUCH)
     connection.execute(_LEDGER, {"cause": cause, "source": read.source, "batch": batch_id})
-    changed = connection.execute(_CHANGED).fetchall()
-    below = connection.execute(_BELOW_FLOOR, {"source": read.source}).fetchall()
-    read_again = frozenset(StockKey(str(item), str(place)) for item, place in below) | read.torn
-    doubt = _unknown_parameters(read, read.unknown.keys | read_again)
-    connection.execute(_DOUBT, {**doubt, "locations": [place.id for place in read.places.values()]})
+    if read_again or read.unknown:
+        connection.execute(_DOUBT, doubt)
     connection.execute(_TRUST, doubt)
-    return Applied(changed=tuple((str(sku), str(code)) for sku, code in changed), read_again=read_again)
+    settle(connection, batch_id)
+    count = int(one_value(connection.execute(_COUNT_CHANGED)))
+    changed = connection.execute(_CHANGED).fetchall() if count else []
+    return Applied(tuple((str(sku), str(code)) for sku, code in changed), count, read_again)

@@ -21,30 +21,37 @@ if TYPE_CHECKING:
 # has been read in full when it has a floor, and a level is in doubt while a part of it could not be understood.
 _STALE = """COALESCE(feed.read_at IS NULL OR feed.full_read_at IS NULL
          OR clock_timestamp() - feed.read_at > make_interval(secs => feed.stale_after_seconds), true)"""
-_PLACE_STALE = f"({_STALE} OR NOT EXISTS (SELECT FROM stock_floor AS floor WHERE floor.location_id = location.id))"
-_LEVEL_STALE = f"({_PLACE_STALE} OR level.doubted_at IS NOT NULL)"
+PLACE_STALE = f"({_STALE} OR NOT EXISTS (SELECT FROM stock_floor AS floor WHERE floor.location_id = location.id))"
+LEVEL_STALE = f"({PLACE_STALE} OR level.doubted_at IS NOT NULL)"
+# What has expired and nobody has given back yet: it is free already.
+_EXPIRED = """CASE WHEN level.next_expiry IS NOT NULL AND level.next_expiry <= EXTRACT(EPOCH FROM clock_timestamp())
+    THEN (SELECT COALESCE(sum(bucket.quantity), 0) FROM hold_bucket AS bucket
+          WHERE bucket.item_id = level.item_id AND bucket.location_id = level.location_id
+            AND bucket.expires_second <= EXTRACT(EPOCH FROM clock_timestamp()))
+    ELSE 0 END"""
+RESERVED = f"(level.held - {_EXPIRED})"
+ROOM = f"(level.room + CASE WHEN level.frozen_at IS NULL THEN {_EXPIRED} ELSE 0 END)"
 _APART = """LEFT JOIN LATERAL (
     SELECT array_agg(part.status ORDER BY part.status, part.owner) AS statuses,
            array_agg(part.owner ORDER BY part.status, part.owner) AS owners,
            array_agg(part.quantity ORDER BY part.status, part.owner) AS quantities
     FROM stock_unsellable AS part
     WHERE part.item_id = level.item_id AND part.location_id = level.location_id) AS apart ON true"""
-_WANTED = "location.active AND (%(locations)s::text[] IS NULL OR location.code = ANY(%(locations)s::text[]))"
+WANTED = "location.active AND (%(locations)s::text[] IS NULL OR location.code = ANY(%(locations)s::text[]))"
 # An item without any level is known to be nowhere only as surely as the places' sources are fresh: their ages stand in.
+_PLACES = f"FROM location LEFT JOIN feed ON feed.source = location.stock_source WHERE {WANTED}"
+NOWHERE_AS_OF = f"(SELECT CASE WHEN bool_and(feed.read_at IS NOT NULL) THEN min(feed.read_at) END {_PLACES})"
+NOWHERE_STALE = f"(SELECT COALESCE(bool_or({PLACE_STALE}), true) {_PLACES})"
 _ITEMS = f"""
 SELECT item.sku, item.gtin, item.name, item.unit,
-       CASE WHEN location.id IS NULL THEN (
-            SELECT CASE WHEN bool_and(feed.read_at IS NOT NULL) THEN min(feed.read_at) END
-            FROM location LEFT JOIN feed ON feed.source = location.stock_source WHERE {_WANTED}) END,
-       CASE WHEN location.id IS NULL THEN (
-            SELECT COALESCE(bool_or({_PLACE_STALE}), true)
-            FROM location LEFT JOIN feed ON feed.source = location.stock_source WHERE {_WANTED}) END,
-       location.code, location.name, location.kind, location.sellable_online, level.on_hand,
-       LEAST(feed.read_at, level.doubted_at), {_LEVEL_STALE},
+       CASE WHEN location.id IS NULL THEN {NOWHERE_AS_OF} END,
+       CASE WHEN location.id IS NULL THEN {NOWHERE_STALE} END,
+       location.code, location.name, location.kind, location.sellable_online, level.on_hand, {ROOM}, {RESERVED},
+       LEAST(feed.read_at, level.doubted_at), {LEVEL_STALE},
        apart.statuses, apart.owners, apart.quantities
 FROM item
 LEFT JOIN (stock_level AS level
-           JOIN location ON location.id = level.location_id AND {_WANTED}
+           JOIN location ON location.id = level.location_id AND {WANTED}
            LEFT JOIN feed ON feed.source = location.stock_source) ON level.item_id = item.id
 {_APART}
 WHERE item.sku = ANY(%(skus)s::text[])
@@ -52,12 +59,12 @@ ORDER BY item.sku, location.position, location.code
 """
 _CHANGES = f"""
 SELECT item.sku, level.changed_at, level.item_id, level.location_id,
-       location.code, location.name, location.kind, location.sellable_online, level.on_hand,
-       LEAST(feed.read_at, level.doubted_at), {_LEVEL_STALE},
+       location.code, location.name, location.kind, location.sellable_online, level.on_hand, {ROOM}, {RESERVED},
+       LEAST(feed.read_at, level.doubted_at), {LEVEL_STALE},
        apart.statuses, apart.owners, apart.quantities
 FROM stock_level AS level
 JOIN item ON item.id = level.item_id
-JOIN location ON location.id = level.location_id AND {_WANTED}
+JOIN location ON location.id = level.location_id AND {WANTED}
 LEFT JOIN feed ON feed.source = location.stock_source
 {_APART}
 WHERE (%(since)s::timestamptz IS NULL OR level.changed_at >= %(since)s::timestamptz)
@@ -77,7 +84,7 @@ SELECT LEAST(clock_timestamp() - interval '60 seconds',
 _LOCATIONS = f"""
 SELECT location.code, location.name, location.kind, location.region, location.ownership, location.sellable_online,
        location.pickup, location.opening_hours, location.cutoff_time, location.time_zone, feed.read_at,
-       {_PLACE_STALE}
+       {PLACE_STALE}
 FROM location LEFT JOIN feed ON feed.source = location.stock_source
 WHERE location.active ORDER BY location.position, location.code
 """
@@ -94,7 +101,8 @@ class Level:
     """The stock of one item at one place.
 
     `unsellable` holds own goods that may not be sold, by stock status; `consigned` (寄售) what belongs to others.
-    `as_of` is when the source was last read with success, None if it never was.
+    `available` (可售) may be promised; it is negative when more was sold than there is. `reserved` (锁定) is held for
+    carts. `as_of` is when the source was last read with success, None if it never was.
     """
 
     location: str
@@ -102,15 +110,12 @@ class Level:
     kind: str
     sellable_online: bool
     on_hand: Decimal
+    available: Decimal
+    reserved: Decimal
     as_of: datetime | None
     stale: bool
     unsellable: Mapping[str, Decimal]
     consigned: Decimal
-
-    @property
-    def available(self) -> Decimal:
-        """What may be promised (可售), negative when more was sold than there is."""
-        return self.on_hand
 
     @property
     def offered(self) -> Decimal:
@@ -243,7 +248,7 @@ def oldest(times: Iterable[datetime | None]) -> datetime | None:
 
 
 def _level(row: Sequence[Any]) -> Level:
-    code, name, kind, sellable_online, on_hand, read_at, stale, statuses, owners, quantities = row
+    code, name, kind, sellable_online, on_hand, room, reserved, read_at, stale, statuses, owners, quantities = row
     unsellable: dict[str, Decimal] = {}
     consigned = Decimal(0)
     for status, owner, quantity in zip(statuses or (), owners or (), quantities or (), strict=True):
@@ -251,7 +256,7 @@ def _level(row: Sequence[Any]) -> Level:
             consigned += quantity
         else:
             unsellable[status] = quantity
-    return Level(code, name, kind, sellable_online, on_hand, read_at, stale, unsellable, consigned)
+    return Level(code, name, kind, sellable_online, on_hand, room, reserved, read_at, stale, unsellable, consigned)
 
 
 async def read_changes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING
 from hub.contracts import StockStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from hub.contracts import StockRow
 
 EXPIRING = "expiring"
 """The hub's own status for own, sellable lots that are too close to their expiry date to be sold."""
+_NOTHING = Decimal(0)
 
 
 @dataclass(slots=True)
 class LevelQuantities:
     """One level's quantities in base units: what may be sold, and by (status, owner) what may not."""
 
-    on_hand: Decimal = Decimal(0)
-    unsellable: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    on_hand: Decimal
+    unsellable: dict[tuple[str, str], Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +42,18 @@ class ExpiryRule:
         return row.expires_on < today + timedelta(days=days)
 
 
-def sum_rows(rows: Iterable[StockRow], rule: ExpiryRule, category: str, today: date) -> LevelQuantities:
+def sum_rows(rows: Sequence[StockRow], rule: ExpiryRule, category: str, today: date) -> LevelQuantities:
     """Sum one level's rows: lots together; owners and stock states apart from what may be sold.
 
     A row that appears twice (same `row_id`) counts once.
     """
-    level = LevelQuantities()
-    seen: set[str] = set()
-    for row in rows:
-        if row.row_id in seen:
+    on_hand = _NOTHING
+    apart: dict[tuple[str, str], Decimal] = {}
+    for row in rows if len(rows) == 1 else {row.row_id: row for row in reversed(rows)}.values():
+        sellable = row.status is StockStatus.SELLABLE and not row.owner
+        if sellable and not rule.leaves_out(row, category, today):
+            on_hand += row.quantity
             continue
-        seen.add(row.row_id)
-        status = str(row.status)
-        if status == StockStatus.SELLABLE and not row.owner:
-            if not rule.leaves_out(row, category, today):
-                level.on_hand += row.quantity
-                continue
-            status = EXPIRING
-        apart = (status, row.owner)
-        level.unsellable[apart] = level.unsellable.get(apart, Decimal(0)) + row.quantity
-    level.unsellable = {apart: quantity for apart, quantity in level.unsellable.items() if quantity}
-    return level
+        kind = (EXPIRING if sellable else str(row.status), row.owner)
+        apart[kind] = apart.get(kind, _NOTHING) + row.quantity
+    return LevelQuantities(on_hand, {kind: quantity for kind, quantity in apart.items() if quantity})

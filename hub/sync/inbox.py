@@ -62,6 +62,15 @@ def claim_events(
     )
 
 
+def release_claims(connection: psycopg.Connection, sources: Collection[str]) -> None:
+    """Make all open events due now: only the one who has the turn works them, and the one before is gone."""
+    connection.execute(
+        "UPDATE inbox SET next_attempt_at = clock_timestamp()"
+        " WHERE state = 'pending' AND next_attempt_at > clock_timestamp() AND source = ANY(%s)",
+        (list(sources),),
+    )
+
+
 def mark_done(connection: psycopg.Connection, events: Collection[Claimed]) -> None:
     """Mark events as done, in the transaction of their effect."""
     connection.execute(

@@ -18,8 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hub.contracts import EventReader
 from hub.db.session import plain_url
-from hub.errors import OneshelfError, Retryable
-from hub.sync.inbox import CHANNEL, Claimed, claim_events, mark_done, put_back
+from hub.errors import AuthFailed, OneshelfError, Retryable
+from hub.purchasing.crossings import watch_levels
+from hub.stock.expiry import sweep_expired
+from hub.sync.feed import ask_at_once
+from hub.sync.housekeeping import tidy
+from hub.sync.inbox import CHANNEL, Claimed, claim_events, mark_done, put_back, release_claims
 from hub.sync.outbox import Published, publish_waiting
 from hub.sync.watch import LIVE_LOCK
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from hub.db.session import Database
     from hub.settings import LiveSettings
     from hub.sync.inventory import InventorySync, SyncReport
+
+_TIDY_SECONDS = 3600.0
 
 
 @dataclass
@@ -52,12 +58,15 @@ class LiveLoop:
         syncs: Collection[InventorySync],
         settings: LiveSettings,
         publish: Callable[[Sequence[Published]], Awaitable[None]],
+        *,
+        posted_after_hours: int,
     ) -> None:
         self.status = LiveStatus()
         self._database = database
         self._syncs = {sync.source: sync for sync in syncs}
         self._settings = settings
         self._publish = publish
+        self._posted_after_hours = posted_after_hours
         self._log = structlog.get_logger()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -65,11 +74,15 @@ class LiveLoop:
         async with self._exclusive(stop) as lock:
             if stop.is_set():
                 return
+            await asyncio.to_thread(self._take_over)
             self._log.info("live_started", sources=sorted(self._syncs))
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._poll(sync, stop)) for sync in self._syncs.values()]
                 tasks.append(group.create_task(self._work_inbox(stop)))
                 tasks.append(group.create_task(self._relay(stop)))
+                tasks.append(group.create_task(self._repeat(sweep_expired, 1.0, stop)))
+                tasks.append(group.create_task(self._repeat(watch_levels, self._settings.levels_seconds, stop)))
+                tasks.append(group.create_task(self._repeat(self._tidy, _TIDY_SECONDS, stop)))
                 await self._guard(lock, stop)
                 stop.set()
             self._log.info("live_ended")
@@ -116,7 +129,7 @@ class LiveLoop:
 
     def _note(self, source: str, report: SyncReport | None) -> None:
         if report is not None:
-            self.status.changed[source] = self.status.changed.get(source, 0) + len(report.changed)
+            self.status.changed[source] = self.status.changed.get(source, 0) + report.changed_count
 
     async def _work_inbox(self, stop: asyncio.Event) -> None:
         async with await psycopg.AsyncConnection.connect(plain_url(self._database.url), autocommit=True) as listener:
@@ -127,9 +140,16 @@ class LiveLoop:
                     async for _ in listener.notifies(timeout=self._settings.inbox_poll_seconds, stop_after=1):
                         pass
 
-    def _work_some_events(self) -> int:
+    def _take_over(self) -> None:
         with self._database.driver() as connection:
-            claimed = claim_events(connection, list(self._syncs))
+            release_claims(connection, list(self._syncs))
+            ask_at_once(connection, list(self._syncs))
+
+    def _work_some_events(self) -> int:
+        # While a source can't be read its pushes wait: asking for them would use up their attempts for nothing.
+        answering = [source for source in self._syncs if source not in self.status.errors]
+        with self._database.driver() as connection:
+            claimed = claim_events(connection, answering)
         for source in dict.fromkeys(event.source for event in claimed):
             mine = [event for event in claimed if event.source == source]
             self._work_events_of(source, [event for event in mine if self._may_work(event)])
@@ -163,7 +183,7 @@ class LiveLoop:
         except (psycopg.Error, SQLAlchemyError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            if len(good) == 1 or isinstance(error, Retryable):
+            if len(good) == 1 or isinstance(error, Retryable | AuthFailed):
                 for event in good:
                     self._put_back(event, error)
                 return
@@ -171,7 +191,7 @@ class LiveLoop:
                 self._work_events_of(source, [event])
 
     def _put_back(self, event: Claimed, error: Exception) -> None:
-        attempts = self._settings.inbox_attempts if isinstance(error, Retryable) else 1
+        attempts = self._settings.inbox_attempts if isinstance(error, Retryable | AuthFailed) else 1
         with self._database.driver() as connection, connection.transaction():
             put_back(connection, event, str(error), most_attempts=attempts)
 
@@ -180,7 +200,32 @@ class LiveLoop:
             published = await asyncio.to_thread(self._publish_waiting)
             if published:
                 await self._publish(published)
-            await _sleep(1.0, stop)
+            else:
+                await _sleep(1.0, stop)
+
+    async def _repeat(
+        self, work: Callable[[psycopg.Connection], int | None], seconds: float, stop: asyncio.Event
+    ) -> None:
+        """Do some work, at once again while it finds any, else after a pause.
+
+        Nothing depends on it, so its trouble is no reason to follow the ERPs no longer.
+        """
+        while not stop.is_set():
+            pause = seconds
+            try:
+                if await asyncio.to_thread(self._lend, work):
+                    continue
+            except psycopg.Error as error:
+                self._log.warning("work_failed", work=work.__name__, error=repr(error))
+                pause = self._settings.error_wait_seconds
+            await _sleep(pause, stop)
+
+    def _lend(self, work: Callable[[psycopg.Connection], int | None]) -> int | None:
+        with self._database.driver() as connection:
+            return work(connection)
+
+    def _tidy(self, connection: psycopg.Connection) -> None:
+        tidy(connection, posted_after_hours=self._posted_after_hours)
 
     def _publish_waiting(self) -> Sequence[Published]:
         with self._database.driver() as connection, connection.transaction():

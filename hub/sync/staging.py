@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from hub.contracts import Rejection, StockKey
 from hub.stock.summing import LevelQuantities, sum_rows
-from hub.stock.ticks import draw_tick
+from hub.stock.ticks import draw_tick, tick_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -27,9 +27,11 @@ UNKNOWN_ITEM = "unknown_item"
 _CREATE = """
 CREATE TEMP TABLE staged_level (
     item_id bigint NOT NULL, location_id bigint NOT NULL, on_hand numeric NOT NULL, unsellable jsonb,
-    read_began bigint NOT NULL, read_ended bigint NOT NULL)
+    read_began bigint NOT NULL, read_ended bigint NOT NULL, cause text)
 """
 _COPY = "COPY staged_level (item_id, location_id, on_hand, unsellable, read_began, read_ended) FROM STDIN"
+_NULL = "\\N"
+"""How COPY's text format writes NULL."""
 _ITEMS = """
 SELECT reference.external_id, item.id, item.unit, item.category
 FROM external_reference AS reference JOIN item ON item.id = reference.our_id
@@ -52,6 +54,20 @@ _DROP_TORN = """
 DELETE FROM staged_level AS staged
 USING (SELECT item_id, location_id FROM staged_level GROUP BY 1, 2 HAVING count(*) > 1) AS torn
 WHERE staged.item_id = torn.item_id AND staged.location_id = torn.location_id
+"""
+# Levels with stock that a read did not name.
+_MISSING = """
+WITH missing AS MATERIALIZED (
+    SELECT level.item_id, level.location_id FROM stock_level AS level
+    WHERE level.location_id = ANY(%(places)s) AND level.on_hand <> 0
+      AND NOT EXISTS (SELECT FROM staged_level AS staged
+                      WHERE staged.item_id = level.item_id AND staged.location_id = level.location_id))
+SELECT item.external_id, location.external_id
+FROM missing
+JOIN external_reference AS item ON item.our_id = missing.item_id AND item.kind = 'item' AND item.system = %(source)s
+JOIN external_reference AS location
+  ON location.our_id = missing.location_id AND location.kind = 'location' AND location.system = %(source)s
+LIMIT %(most)s
 """
 
 
@@ -86,6 +102,10 @@ class Unknown:
     locations: set[str] = field(default_factory=set)
     everything: bool = False
 
+    def __bool__(self) -> bool:
+        """Tell whether anything is unknown."""
+        return bool(self.keys or self.items or self.locations or self.everything)
+
     def add(self, rejection: Rejection) -> None:
         """Take note of what a rejected row leaves unknown."""
         match rejection.item, rejection.location:
@@ -118,6 +138,10 @@ class StagedRead:
     rejections: list[Rejection] = field(default_factory=list)
     unknown: Unknown = field(default_factory=Unknown)
     torn: set[StockKey] = field(default_factory=set)
+    listed: bool = False
+    """The ERP's documents were looked at after the read had ended as well."""
+    again: int = 0
+    """Rows of keys that were read once more: torn ones, and ones that the first answer left out."""
 
     def note_rejection(self, rejection: Rejection) -> None:
         """Keep a rejected record for quarantine and its level from being touched."""
@@ -146,39 +170,83 @@ class Stager:
         connection.execute("DROP TABLE IF EXISTS staged_level")
         connection.execute(_CREATE)
 
-    def read_all(self) -> StagedRead:
-        """Read all of the source; keys that the pages tear apart are read again, alone."""
+    def read_all(self, *, most_again: int) -> StagedRead:
+        """Read all of the source; keys that the pages tear apart or leave out are read again, alone.
+
+        Args:
+            most_again: if more keys with stock are left out than this, they are not read again: that is no gap, and
+                whether it can be believed is judged by how much the stock would shrink.
+        """
         read = StagedRead(self._connector.source, self._places)
         self._pull(read, None)
+        self._connection.execute("ANALYZE staged_level")  # temporary tables get no statistics by themselves
         read.torn = self._take_out_torn()
-        if read.torn and read.complete:
+        if read.complete:
+            missing = self._missing(read, most=most_again + 1) if read.rows else set()
             # A key that stood on two pages has a sum of two moments. One more read of these keys alone is of one.
-            again = StagedRead(read.source, self._places, first_began=read.first_began)
-            self._pull(again, read.torn)
-            read.torn = self._take_out_torn()
-            read.complete = again.complete
-            read.pages, read.rows = read.pages + again.pages, read.rows + again.rows
-            read.last_began, read.last_ended = again.last_began, again.last_ended
-            for rejection in again.rejections:
-                read.note_rejection(rejection)
-        for key in read.torn:
-            read.unknown.keys.add(key)
+            read.torn = self._read_again(read, read.torn | (missing if len(missing) <= most_again else set()))
+        read.unknown.keys |= read.torn
         return read
 
     def read_keys(self, keys: Collection[StockKey]) -> StagedRead:
-        """Read the named keys; those that the ERP has no row for are staged as zero."""
+        """Read the named keys; those that the ERP has no row for are staged as zero, if it says so twice."""
         read = StagedRead(self._connector.source, self._places)
         self._pull(read, keys)
         read.torn = self._take_out_torn()
         read.unknown.keys |= read.torn
         if read.complete:
-            self._stage_absent(read, keys)
+            read.torn |= self._read_again(read, set(self._absent(read, keys)))
+            read.unknown.keys |= read.torn
+        if read.complete:
+            ticks = f"{read.first_began}\t{read.last_ended}"
+            absent = self._absent(read, keys).values()
+            self._copy(f"{item}\t{place}\t0\t{_NULL}\t{ticks}\n" for item, place in absent)
         return read
 
-    def _pull(self, read: StagedRead, keys: Collection[StockKey] | None) -> None:
+    def _missing(self, read: StagedRead, *, most: int) -> set[StockKey]:
+        """Return keys that have stock in the levels and no row in the read."""
+        places = [place.id for place in self._places.values()]
+        found = self._connection.execute(_MISSING, {"source": read.source, "places": places, "most": most})
+        missing = (StockKey(str(item), str(place)) for item, place in found)
+        return {key for key in missing if not read.unknown.may_hide(key)}
+
+    def _absent(self, read: StagedRead, keys: Collection[StockKey]) -> dict[StockKey, tuple[int, int]]:
+        """Return those of the keys that the hub knows and the read has no row for, with their ids."""
+        asked = {key for key in keys if not read.unknown.may_hide(key)}
+        self._load_items({key.item for key in asked})
+        staged = set(self._connection.execute("SELECT item_id, location_id FROM staged_level"))
+        return {
+            key: (item.id, place.id)
+            for key in asked
+            if (item := self._items[key.item]) is not None
+            and (place := self._places.get(key.location)) is not None
+            and (item.id, place.id) not in staged
+        }
+
+    def _read_again(self, read: StagedRead, keys: set[StockKey]) -> set[StockKey]:
+        """Read keys once more, alone, into the same read; return those that are torn this time.
+
+        A key that was left out is sold out, or the answer was not whole. ERPs do not tell, but what an answer leaves
+        out by accident is there when it is asked for alone.
+        """
+        if not keys:
+            return set()
+        again = StagedRead(read.source, self._places, first_began=read.first_began)
+        self._pull(again, keys, only=keys)
+        torn = self._take_out_torn()
+        read.complete = again.complete
+        read.pages, read.rows = read.pages + again.pages, read.rows + again.rows
+        read.again += again.rows
+        read.last_began, read.last_ended = again.last_began, again.last_ended
+        for rejection in again.rejections:
+            read.note_rejection(rejection)
+        return torn
+
+    def _pull(self, read: StagedRead, keys: Collection[StockKey] | None, *, only: set[StockKey] | None = None) -> None:
+        """Pull pages of all stock or of `keys`, whose answer may hold more; of that, `only` these are staged."""
         pages = self._connector.iter_stock(keys)
         while True:
-            began = draw_tick(self._connection)
+            began = self._draw_began()
             page = next(pages, None)
             if page is None:
                 return
@@ -188,35 +256,43 @@ class Stager:
             read.pages += 1
             read.rows += len(page.rows)
             read.complete = page.complete
-            self._stage(read, page, began, ended)
+            self._stage(read, page, began, ended, only)
 
-    def _stage(self, read: StagedRead, page: StockPage, began: int, ended: int) -> None:
+    def _draw_began(self) -> int:
+        """Draw the tick at which a read begins. Of a copy that lags behind, it began that long before the request."""
+        tick, lag = draw_tick(self._connection), self._connector.traits.read_lag_seconds
+        return tick_of(self._connection, lag) if lag else tick
+
+    def _stage(self, read: StagedRead, page: StockPage, began: int, ended: int, only: set[StockKey] | None) -> None:
         for rejection in page.rejected:
             read.note_rejection(rejection)
-        by_key: dict[StockKey, list[StockRow]] = defaultdict(list)
+        by_key: dict[tuple[str, str], list[StockRow]] = defaultdict(list)
         for row in page.rows:
-            by_key[StockKey(row.item, row.location)].append(row)
-        self._load_items({key.item for key in by_key})
-        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for line in self._lines(read, by_key):
-                copy.write_row((*line, began, ended))
+            by_key[row.item, row.location].append(row)
+        if only is not None:
+            by_key = {key: rows for key, rows in by_key.items() if StockKey(*key) in only}
+        self._load_items({item for item, _ in by_key})
+        self._copy(self._lines(read, by_key, f"{began}\t{ended}"))
 
-    def _lines(
-        self, read: StagedRead, by_key: Mapping[StockKey, list[StockRow]]
-    ) -> Iterator[tuple[int, int, object, str | None]]:
+    def _copy(self, lines: Iterable[str]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write("".join(lines))
+
+    def _lines(self, read: StagedRead, by_key: Mapping[tuple[str, str], list[StockRow]], ticks: str) -> Iterator[str]:
+        """Yield the levels of a page as lines of COPY's text format."""
         now = self._now()
-        for key, rows in by_key.items():
-            place, item = self._places.get(key.location), self._items[key.item]
+        today = {code: now.astimezone(place.time_zone).date() for code, place in self._places.items()}
+        for (item_code, location), rows in by_key.items():
+            place, item = self._places.get(location), self._items[item_code]
             if place is None:
                 continue  # the ERP knows places that the hub does not serve
-            problem = _problem(key, rows, item)
-            if problem is not None or item is None:
-                read.note_rejection(problem or _reject(key, rows[0], UNKNOWN_ITEM, "the hub does not know this item"))
+            if problem := _problem(rows, item):
+                read.note_rejection(problem)
                 continue
-            if key in read.unknown.keys:
+            if item is None or (read.unknown.keys and StockKey(item_code, location) in read.unknown.keys):
                 continue
-            level = sum_rows(rows, self._rule, item.category, now.astimezone(place.time_zone).date())
-            yield item.id, place.id, level.on_hand, _unsellable_json(level)
+            level = sum_rows(rows, self._rule, item.category, today[location])
+            yield f"{item.id}\t{place.id}\t{level.on_hand!s}\t{_unsellable(level)}\t{ticks}\n"
 
     def _load_items(self, external_ids: Iterable[str]) -> None:
         wanted = [external_id for external_id in external_ids if external_id not in self._items]
@@ -233,39 +309,27 @@ class Stager:
             self._connection.execute(_DROP_TORN)
         return torn
 
-    def _stage_absent(self, read: StagedRead, keys: Collection[StockKey]) -> None:
-        asked = {key for key in keys if not read.unknown.may_hide(key)}
-        self._load_items({key.item for key in asked})
-        staged = set(self._connection.execute("SELECT item_id, location_id FROM staged_level"))
-        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for key in asked:
-                item, place = self._items[key.item], self._places.get(key.location)
-                if item is None or place is None or (item.id, place.id) in staged:
-                    continue
-                copy.write_row((item.id, place.id, 0, None, read.first_began, read.last_ended))
 
-
-def _problem(key: StockKey, rows: list[StockRow], item: KnownItem | None) -> Rejection | None:
+def _problem(rows: list[StockRow], item: KnownItem | None) -> Rejection | None:
     if item is None:
-        return None
+        return _reject(rows[0], UNKNOWN_ITEM, "the hub does not know this item")
     for row in rows:
         if row.unit != item.unit:
-            detail = f"the ERP counts in {row.unit}, the item in {item.unit}"
-            return _reject(key, row, "unit_mismatch", detail)
+            return _reject(row, "unit_mismatch", f"the ERP counts in {row.unit}, the item in {item.unit}")
     return None
 
 
-def _reject(key: StockKey, row: StockRow, reason: str, detail: str) -> Rejection:
+def _reject(row: StockRow, reason: str, detail: str) -> Rejection:
     raw = {"row_id": row.row_id, "quantity": str(row.quantity), "unit": row.unit, "status": str(row.status)}
-    return Rejection(reason=reason, detail=detail, raw=raw, item=key.item, location=key.location)
+    return Rejection(reason=reason, detail=detail, raw=raw, item=row.item, location=row.location)
 
 
-def _unsellable_json(level: LevelQuantities) -> str | None:
+def _unsellable(level: LevelQuantities) -> str:
+    """Return the quantities apart as JSON in COPY's text format; JSON escapes all control characters itself."""
     if not level.unsellable:
-        return None
-    return json.dumps(
-        [
-            {"status": status, "owner": owner, "quantity": str(quantity)}
-            for (status, owner), quantity in sorted(level.unsellable.items())
-        ]
-    )
+        return _NULL
+    parts = [
+        {"status": status, "owner": owner, "quantity": str(quantity)}
+        for (status, owner), quantity in sorted(level.unsellable.items())
+    ]
+    return json.dumps(parts).replace("\\", "\\\\")

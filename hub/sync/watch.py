@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 LIVE_LOCK = "hashtext('oneshelf.live')"
 """The advisory lock that the one working near-real-time loop holds."""
+# Looked up, not tried: two that try it at the same moment would each take the other for the loop.
+_FOLLOWED = f"""
+SELECT EXISTS (SELECT FROM pg_locks
+               WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 AND (classid::bigint << 32) | objid::bigint = {LIVE_LOCK}::bigint)
+"""
 
 
 def load_feeds(connection: psycopg.Connection) -> list[FeedState]:
@@ -26,10 +33,7 @@ def never_read(connection: psycopg.Connection, source: str) -> bool:
 
 def is_followed(connection: psycopg.Connection) -> bool:
     """Tell whether a near-real-time loop is at work, on this or another machine: one holds the lock."""
-    free = one_value(connection.execute(f"SELECT pg_try_advisory_lock({LIVE_LOCK})"))
-    if free:
-        connection.execute(f"SELECT pg_advisory_unlock({LIVE_LOCK})")
-    return not free
+    return bool(one_value(connection.execute(_FOLLOWED)))
 
 
 def open_quarantine_count(connection: psycopg.Connection) -> int:

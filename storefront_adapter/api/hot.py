@@ -8,21 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from hub.stock.reading import is_storable, read_stock, unknown_places
-from storefront_adapter.api.body import (
-    CACHE_CONTROL,
-    entity_tag,
-    json_response,
-    stock_body,
-    tag_matches,
+from hub.stock.answers import read_answers
+from hub.stock.reading import is_storable, unknown_places
+from storefront_adapter.api.body import CACHE_CONTROL, entity_tag, json_text, tag_matches
+from storefront_adapter.api.explain import SCOPE as EXPLAIN_SCOPE
+from storefront_adapter.api.explain import explain_stock
+from storefront_adapter.api.requests import read_body
+from storefront_adapter.api.reservations import SCOPE, post_reservation
+from storefront_adapter.api.schemas import (
+    LOOKUP_LIMIT,
+    LookupAnswer,
+    LookupRequest,
+    ReservationAnswer,
+    ReservationRequest,
+    Stock,
+    StockExplanation,
 )
-from storefront_adapter.api.schemas import LOOKUP_LIMIT, LookupAnswer, LookupRequest, Stock
 from storefront_adapter.api.security import authorise
-from storefront_adapter.failures import pointer_errors
 from storefront_adapter.problems import ProblemError
 from storefront_adapter.services import TEMPLATE, services_of
 from storefront_adapter.texts import N_
@@ -30,12 +37,26 @@ from storefront_adapter.texts import N_
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
-    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from hub.stock.answers import Answer
+    from storefront_adapter.services import Services
 
     Handler = Callable[[Request], Awaitable[Response]]
 
 MOST_LOCATIONS = 1000
+
+
+class _SentRoute(Route):
+    """A route whose words behind a SKU must stand in the address as it was sent: a SKU may hold them behind a %2F."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell whether the route serves a request."""
+        _, parameter, behind = self.path.rpartition("}")
+        sent: bytes | None = scope.get("raw_path")
+        if parameter and sent is not None and not sent.endswith(behind.encode()):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,52 +73,55 @@ class HotRoute:
     answer: type[BaseModel]
     request: type[BaseModel] | None = None
     parameters: tuple[Mapping[str, Any], ...] = ()
+    success: int = 200
     statuses: tuple[int, ...] = ()
 
     def route(self) -> Route:
-        """Return the route, which checks the scope first."""
+        """Return the route. Given an object, not a function, Starlette adds nothing of its own around it."""
+        return _SentRoute(self.pattern, self, methods=[self.method], name=self.handler.__name__)
 
-        async def guarded(request: Request) -> Response:
-            request.scope[TEMPLATE] = self.path
-            await authorise(request, self.scope)
-            return await self.handler(request)
-
-        return Route(self.pattern, guarded, methods=[self.method], name=self.handler.__name__)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request as an ASGI app: check the scope first, then answer."""
+        scope[TEMPLATE] = self.path
+        request = Request(scope, receive, send)
+        request.state.principal = await authorise(request, self.scope)
+        response = await self.handler(request)
+        await response(scope, receive, send)
 
 
 async def get_stock(request: Request) -> Response:
     """Answer what one SKU has, or that nothing changed since the caller's last look."""
     sku = str(request.path_params["sku"])
     locations = wanted_locations(request.query_params.getlist("location"))
-    async with services_of(request).reads.connect() as connection:
-        stock = (await read_stock(connection, [sku], locations)).get(sku)
-        if stock is None:
-            raise ProblemError("sku-not-found", N_("No item has the SKU %(sku)s."), {"sku": sku})
-        await _refuse_unknown(connection, locations, found={level.location for level in stock.levels})
-    body = stock_body(stock)
-    tag = entity_tag(body)
+    services = services_of(request)
+    if locations is None:
+        answer = await services.gathered.ask(sku)
+    else:
+        answer = (await read_answers(services.answers, [sku], locations)).get(sku)
+    if answer is None:
+        raise ProblemError("sku-not-found", N_("No item has the SKU %(sku)s."), {"sku": sku})
+    await _refuse_unknown(services, locations, [answer])
+    tag = entity_tag(answer.body)
     headers = {"ETag": tag, "Cache-Control": CACHE_CONTROL}
-    if body["as_of"]:
-        headers["X-Stock-As-Of"] = body["as_of"]
+    if answer.as_of:
+        headers["X-Stock-As-Of"] = answer.as_of
     if tag_matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return json_response(body, headers=headers)
+    return Response(answer.body, headers=headers, media_type="application/json")
 
 
 async def lookup_stock(request: Request) -> Response:
     """Answer what many SKUs have."""
-    wanted = await _lookup_request(request)
+    wanted = read_body(LookupRequest, request, await request.body())
     skus = list(dict.fromkeys(wanted.skus))
     locations = wanted_locations(wanted.locations or ())
-    async with services_of(request).reads.connect() as connection:
-        found = await read_stock(connection, skus, locations)
-        present = {level.location for stock in found.values() for level in stock.levels}
-        await _refuse_unknown(connection, locations, found=present)
-    body = {
-        "items": [stock_body(found[sku]) for sku in skus if sku in found],
-        "not_found": [sku for sku in skus if sku not in found],
-    }
-    return json_response(body, headers={"Cache-Control": CACHE_CONTROL})
+    services = services_of(request)
+    found = await read_answers(services.answers, skus, locations)
+    await _refuse_unknown(services, locations, found.values())
+    items = ",".join(found[sku].body for sku in skus if sku in found)
+    not_found = json_text([sku for sku in skus if sku not in found])
+    body = f'{{"items":[{items}],"not_found":{not_found}}}'.encode("utf-8", "replace")
+    return Response(body, headers={"Cache-Control": CACHE_CONTROL}, media_type="application/json")
 
 
 def wanted_locations(codes: Collection[str]) -> list[str] | None:
@@ -121,23 +145,13 @@ def location_not_found(code: str) -> ProblemError:
     return ProblemError("location-not-found", N_("No active location has the code %(code)s."), {"code": code})
 
 
-async def _refuse_unknown(connection: AsyncConnection, locations: list[str] | None, found: Collection[str]) -> None:
-    # Only a place without any of these items needs a look at the list of places.
-    if missing := [code for code in locations or () if code not in found]:
-        unknown = await unknown_places(connection, missing)
-        if unknown:
+async def _refuse_unknown(services: Services, locations: list[str] | None, answers: Collection[Answer]) -> None:
+    # A look at the list of places is needed only when none of these items is at all of them.
+    if locations is None or any(answer.places == len(locations) for answer in answers):
+        return
+    async with services.reads.connect() as connection:
+        if unknown := await unknown_places(connection, locations):
             raise location_not_found(unknown[0])
-
-
-async def _lookup_request(request: Request) -> LookupRequest:
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise ProblemError("unsupported-media-type")
-    try:
-        return LookupRequest.model_validate_json(await request.body())
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ProblemError("validation-failed", errors=pointer_errors([{**part} for part in errors])) from None
 
 
 _SKU = {"name": "sku", "in": "path", "required": True, "schema": {"type": "string"}, "description": "percent-encoded"}
@@ -154,6 +168,34 @@ _IF_NONE_MATCH = {
     "required": False,
     "schema": {"type": "string"},
     "description": "ETag of an earlier answer: 304 if nothing but its age has changed",
+}
+_PLACE = {
+    "name": "location",
+    "in": "query",
+    "required": True,
+    "schema": {"type": "string", "maxLength": 40},
+    "description": "The place",
+}
+_AT = {
+    "name": "at",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "format": "date-time"},
+    "description": "The moment of the business that is explained; without it that of `known_at`",
+}
+_KNOWN_AT = {
+    "name": "known_at",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "format": "date-time"},
+    "description": "As known at this moment; without it with all that is known today",
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "The same key and body again: the same answer, and nothing happens twice",
 }
 # Fixed paths stand before the one that takes any SKU.
 HOT_ROUTES = (
@@ -172,6 +214,19 @@ HOT_ROUTES = (
     ),
     HotRoute(
         "GET",
+        "/v1/stock/{sku}/explain",
+        "/v1/stock/{sku:path}/explain",
+        explain_stock,
+        EXPLAIN_SCOPE,
+        "Why a number is what it is",
+        "The arithmetic of one level, term by term, with cause, document and time: now, in one view of the database, or"
+        " at any moment of the past, with all that is known today or as known at any moment.",
+        StockExplanation,
+        parameters=(_SKU, _PLACE, _AT, _KNOWN_AT),
+        statuses=(404, 422),
+    ),
+    HotRoute(
+        "GET",
         "/v1/stock/{sku}",
         "/v1/stock/{sku:path}",
         get_stock,
@@ -182,5 +237,20 @@ HOT_ROUTES = (
         Stock,
         parameters=(_SKU, _LOCATION, _IF_NONE_MATCH),
         statuses=(404,),
+    ),
+    HotRoute(
+        "POST",
+        "/v1/reservations",
+        "/v1/reservations",
+        post_reservation,
+        SCOPE,
+        "Reserve stock for a cart",
+        "All lines or none; lines of one SKU at one place are summed and kits taken apart. What is reserved is offered"
+        " to nobody else until `expires_at`, then it is free again at once.",
+        ReservationAnswer,
+        request=ReservationRequest,
+        parameters=(_IDEMPOTENCY_KEY,),
+        success=201,
+        statuses=(400, 409, 413, 415, 422),
     ),
 )

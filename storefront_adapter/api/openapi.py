@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from storefront_adapter.api.body import json_response
 from storefront_adapter.api.hot import HOT_ROUTES, HotRoute
-from storefront_adapter.api.schemas import Problem
+from storefront_adapter.api.schemas import BODIES, Problem
 from storefront_adapter.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemError
 from storefront_adapter.services import services_of
 
@@ -95,6 +95,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for model in (hot.answer, hot.request):
             if model is not None:
                 _add_schema(schemas, model)
+    for body in BODIES:
+        _add_schema(schemas, body)
     for methods in document["paths"].values():
         for operation in methods.values():
             _finish(operation)
@@ -116,10 +118,10 @@ def _hot_operation(hot: HotRoute) -> dict[str, Any]:
         "description": hot.description,
         "x-scope": hot.scope,
         "parameters": [dict(parameter) for parameter in hot.parameters],
-        "responses": {"200": {"description": "OK", "content": _content(hot.answer)}},
+        "responses": {str(hot.success): {"description": "OK", "content": _content(hot.answer.__name__)}},
     }
     if hot.request is not None:
-        operation["requestBody"] = {"required": True, "content": _content(hot.request)}
+        operation["requestBody"] = {"required": True, "content": _content(hot.request.__name__)}
     if any(parameter["name"] == "If-None-Match" for parameter in hot.parameters):
         operation["responses"]["304"] = {"description": "Nothing but the age has changed"}
         headers = ("ETag", "X-Stock-As-Of")
@@ -129,12 +131,14 @@ def _hot_operation(hot: HotRoute) -> dict[str, Any]:
     return operation
 
 
-def _content(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}}
+def _content(model: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model)}}}
 
 
 def _finish(operation: dict[str, Any]) -> None:
     """Give the operation its security and say that every failure is a problem."""
+    if body := operation.pop("x-body", None):
+        operation["requestBody"] = {"required": True, "content": _content(body)}
     scope = operation.get("x-scope")
     if scope:
         operation["security"] = [{name: []} for name in _KEY_SCHEMES]

@@ -13,12 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hub.clock import utc_now
 from hub.db.migrate import current_revision, head_revision
 from hub.stock.reading import FeedState, read_feeds
 from storefront_adapter.api.body import json_response, time_text
 from storefront_adapter.api.schemas import Health
 from storefront_adapter.api.security import authorise
-from storefront_adapter.pipeline import read_backlog
+from storefront_adapter.pipeline import Backlog, read_alerts, read_backlog
 from storefront_adapter.problems import ProblemError
 from storefront_adapter.services import Services, services_of
 
@@ -55,8 +56,12 @@ async def readyz(request: Request) -> Response:
         raise ProblemError("not-ready", extra={"checks": checks})
     async with services.reads.connect() as connection:
         feeds = await read_feeds(connection)
+        backlog = await read_backlog(connection)
     checks["feeds"] = {feed.source: _feed_body(feed) for feed in feeds}
+    checks["watch"] = _watch_body(backlog, services.settings.alerts.watch_late_seconds)
     warnings = [f"feed {feed.source} is stale" for feed in feeds if feed.stale]
+    if checks["watch"]["status"] == "late":
+        warnings.append("nobody looks whether all is well: alerts are not told")
     return json_response({"status": "ready", "checks": checks, "warnings": warnings}, headers=_NO_STORE)
 
 
@@ -70,6 +75,14 @@ def _feed_body(feed: FeedState) -> dict[str, Any]:
     return {"status": "stale" if feed.stale else "ok", "read_at": time_text(feed.read_at)}
 
 
+def _watch_body(backlog: Backlog, late_seconds: int) -> dict[str, Any]:
+    """Tell when somebody last looked for alerts: who watches from outside sees here that the watcher is gone."""
+    if backlog.looked_at is None:
+        return {"status": "never", "looked_at": None}
+    late = late_seconds > 0 and (utc_now() - backlog.looked_at).total_seconds() > late_seconds
+    return {"status": "late" if late else "ok", "looked_at": time_text(backlog.looked_at)}
+
+
 async def metrics(request: Request) -> Response:
     """Return all figures, to monitors on this machine and to holders of ops:read."""
     if not _is_local(request):
@@ -78,7 +91,9 @@ async def metrics(request: Request) -> Response:
     async with services.reads.connect() as connection:
         feeds = await read_feeds(connection)
         backlog = await read_backlog(connection)
-    return Response(services.metrics.exposition(feeds, backlog), media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
+        alerts = await read_alerts(connection)
+    text = services.metrics.exposition(feeds, backlog, alerts)
+    return Response(text, media_type=CONTENT_TYPE_LATEST, headers=_NO_STORE)
 
 
 def _is_local(request: Request) -> bool:

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hub.clock import utc_now
+from hub.stock.reading import is_storable
+from hub.stock.reservations import LONGEST_TTL
 
 Quantity = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", examples=["12", "3.25"])]
 """A decimal number as text in the item's base unit, without exponent and trailing zeros."""
 AsOf = Annotated[datetime | None, Field(description="When the source was last read; null: never")]
 Stale = Annotated[bool, Field(description="The number is older than its source allows")]
+_EARLIEST_SALE = datetime(2000, 1, 1, tzinfo=UTC)
+_CLOCK_AHEAD = timedelta(days=1)
+_PLAIN = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def _plain_number(value: object) -> object:
+    """Let pass numbers, and texts in the form of `Quantity`; what Python would make a number of besides is refused."""
+    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+        raise ValueError("must be a decimal number above zero, as in 12 or 3.25")
+    return value
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("holds a character that no text may hold")
+    return text
+
+
+def _believable(time: datetime) -> datetime:
+    if not _EARLIEST_SALE <= time <= utc_now() + _CLOCK_AHEAD:
+        raise ValueError("must not be before 2000, nor more than a day ahead")
+    return time
+
+
+_STORABLE = AfterValidator(_storable)
 LOOKUP_LIMIT = 200
+LINES_LIMIT = 100
 
 
 class LocationStock(BaseModel):
@@ -73,6 +106,8 @@ class ChangedStock(LocationStock):
 class StockPage(BaseModel):
     """A page of levels in the order of their change.
 
+    What changes is what the ERPs told, what was sold or came in, what is withheld, and counts; a reservation, which
+    comes and goes, moves no level to the end.
     Follow `next_cursor` until it is null. To hear of later changes, walk again with `updated_since` set to
     `next_updated_since`; some levels come twice, none is left out.
     """
@@ -80,6 +115,65 @@ class StockPage(BaseModel):
     items: list[ChangedStock]
     next_cursor: str | None
     next_updated_since: datetime | None
+
+
+class ExplainQuery(BaseModel):
+    """Which level, and which moment of it."""
+
+    location: Annotated[str, Field(min_length=1, max_length=40)]
+    at: AwareDatetime | None = None
+    known_at: AwareDatetime | None = None
+
+
+class ExplainedTerm(BaseModel):
+    """One term of the sum, with its sign."""
+
+    kind: Literal["base", "demand", "supply", "reservation", "safety_stock", "buffer", "frozen"]
+    quantity: Quantity
+    cause: Annotated[
+        str | None,
+        Field(
+            description="Kind of read (snapshot, push, delta, …) or of document (order, sale, transfer, return), cart,"
+            " count; `others` sums what is not listed one by one",
+            examples=["order"],
+        ),
+    ]
+    source: Annotated[str | None, Field(description="The ERP that was read, or the sales channel")]
+    number: Annotated[str | None, Field(description="Of the order, receipt, transfer, reservation or read cycle")]
+    effective_at: Annotated[datetime | None, Field(description="When it began to count; compared with `at`")]
+    recorded_at: Annotated[datetime | None, Field(description="When the hub learned of it; compared with `known_at`")]
+    read_began_at: Annotated[datetime | None, Field(description="When the ERP was asked; kept for 30 days")]
+    read_ended_at: Annotated[datetime | None, Field(description="When the ERP had answered; kept for 30 days")]
+    expires_at: Annotated[datetime | None, Field(description="When a reservation ends")]
+
+
+class ExplainedPool(BaseModel):
+    """What is set apart for a channel: a quantity, or a share of the base less safety stock; and what is taken."""
+
+    channel: str
+    ring_fenced: Quantity | None
+    percent: Quantity | None
+    taken: Quantity
+
+
+class StockExplanation(BaseModel):
+    """The arithmetic of one level: the terms add up to `available`, which may be negative here.
+
+    `at` is a moment of the business, `known_at` how far the hub's knowledge reached. A level that is being counted has
+    a term `frozen` that takes away all that is left.
+    """
+
+    sku: str
+    location: str
+    unit: str
+    at: datetime
+    known_at: datetime
+    available: Quantity
+    on_hand: Quantity
+    terms: list[ExplainedTerm]
+    pools: Annotated[list[ExplainedPool], Field(description="As they stand now; empty for the past")]
+    as_of: AsOf
+    stale: Annotated[bool | None, Field(description="As in the stock answer; null for the past: it is not kept")]
 
 
 class LocationAnswer(BaseModel):
@@ -103,6 +197,117 @@ class LocationList(BaseModel):
     """All active places."""
 
     items: list[LocationAnswer]
+
+
+class WantedLine(BaseModel):
+    """So much of an item at a place, in the item's base unit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sku: Annotated[str, Field(min_length=1, max_length=200), _STORABLE]
+    location: Annotated[str, Field(min_length=1, max_length=40), _STORABLE]
+    quantity: Annotated[Decimal, Field(gt=0, le=10**9, decimal_places=6), BeforeValidator(_plain_number)]
+
+
+class ReservationRequest(BaseModel):
+    """What a cart wants to be kept for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cart_id: Annotated[str, Field(max_length=100), _STORABLE] = ""
+    lines: list[WantedLine] = Field(min_length=1, max_length=LINES_LIMIT)
+    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_TTL)] | None = Field(
+        default=None, description="How long; null: as long as the channel's rule says"
+    )
+
+
+class ExtendRequest(BaseModel):
+    """How long a reservation shall last, from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_TTL)]
+
+
+class TransferRequest(BaseModel):
+    """To which place the reservation shall move."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    location: Annotated[str, Field(min_length=1, max_length=40), _STORABLE]
+
+
+class CommitRequest(BaseModel):
+    """Under which number the reservation becomes an order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    order_no: Annotated[str, Field(min_length=1, max_length=35), _STORABLE]
+    if_expired: Literal["reserve_again", "refuse"] = Field(
+        default="reserve_again", description="What to do when it has expired: take the same once more, if it is there"
+    )
+
+
+class SoldLine(BaseModel):
+    """So much of an item, in the item's base unit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sku: Annotated[str, Field(min_length=1, max_length=200), _STORABLE]
+    quantity: Annotated[Decimal, Field(gt=0, le=10**9, decimal_places=6), BeforeValidator(_plain_number)]
+
+
+class SaleRequest(BaseModel):
+    """A receipt of a store's till: what was sold and what was brought back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store: Annotated[str, Field(min_length=1, max_length=40), _STORABLE]
+    receipt_no: Annotated[str, Field(min_length=1, max_length=64), _STORABLE]
+    sold_at: Annotated[AwareDatetime, AfterValidator(_believable)]
+    lines: list[SoldLine] = Field(default=[], max_length=LINES_LIMIT)
+    returns: list[SoldLine] = Field(default=[], max_length=LINES_LIMIT)
+    member: Annotated[str, Field(max_length=100), _STORABLE] = Field(default="", description="Number of the card")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> SaleRequest:
+        if not self.lines and not self.returns:
+            raise ValueError("must have lines or returns")
+        return self
+
+
+class SaleAnswer(BaseModel):
+    """A sale that is booked. `reference` is the number by which the ERP's document will name it."""
+
+    store: str
+    receipt_no: str
+    business_date: date
+    reference: str
+
+
+class ReservedLine(BaseModel):
+    """A line as it was asked for."""
+
+    sku: str
+    location: str
+    quantity: Quantity
+
+
+class ReservationAnswer(BaseModel):
+    """A reservation. It ends at `expires_at`, whether or not anybody looks, unless an order took what it holds."""
+
+    id: UUID
+    state: Literal["active", "committed", "released", "expired"]
+    channel: str
+    cart_id: str
+    lines: list[ReservedLine]
+    expires_at: datetime
+    ended_at: datetime | None
+    order_no: str | None
+
+
+BODIES = (ExtendRequest, TransferRequest, CommitRequest, SaleRequest)
+"""What callers send to the routes that FastAPI does not read the bodies of."""
 
 
 class Accepted(BaseModel):

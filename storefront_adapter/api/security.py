@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from starlette.requests import Request
 
@@ -52,10 +52,15 @@ async def authorise(request: Request, scope: str) -> Principal:
     return principal
 
 
+def principal_of(request: Request) -> Principal:
+    """Return who calls, after `authorise` has let it pass."""
+    return cast("Principal", request.state.principal)
+
+
 def require(scope: str) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that lets holders of the scope pass."""
 
     async def check(request: Request) -> None:
-        await authorise(request, scope)
+        request.state.principal = await authorise(request, scope)
 
     return check

@@ -37,6 +37,29 @@ STATUSES: Mapping[str, str] = {
     "consigned": N_("Consigned"),
 }
 """Stock statuses that can't be sold, and consigned goods, in words of the shop floor."""
+KINDS: Mapping[str, str] = {
+    "base": N_("On the ERP's books"),
+    "demand": N_("Sold, not yet on the books"),
+    "supply": N_("Come in, not yet on the books"),
+    "reservation": N_("Held for a cart"),
+    "safety_stock": N_("Safety stock"),
+    "buffer": N_("Buffer"),
+    "frozen": N_("Being counted"),
+}
+"""The terms of a number."""
+CAUSES: Mapping[str, str] = {
+    "snapshot": N_("Complete read"),
+    "delta": N_("Read after a change"),
+    "push": N_("Read after a push"),
+    "refresh": N_("Read on request"),
+    "order": N_("Order"),
+    "sale": N_("Store sale"),
+    "transfer": N_("Transfer"),
+    "return": N_("Return"),
+    "count": N_("Stocktake"),
+    "others": N_("All others together"),
+}
+"""What made a term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +101,18 @@ class Formats:
 
     def status(self, code: str) -> str:
         """Return a stock status in words; one that is not known stays as it is."""
-        return self.language.text(STATUSES[code]) if code in STATUSES else code
+        return self._words(STATUSES, code)
+
+    def kind(self, code: str) -> str:
+        """Return the kind of a term in words."""
+        return self._words(KINDS, code)
+
+    def cause(self, code: str) -> str:
+        """Return the cause of a term in words; one that is not known stays as it is."""
+        return self._words(CAUSES, code)
+
+    def _words(self, words: Mapping[str, str], code: str) -> str:
+        return self.language.text(words[code]) if code in words else code
 
 
 def epoch(value: datetime | None) -> str:

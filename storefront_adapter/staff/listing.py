@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from hub.clock import utc_now
 from hub.items.search import clean_text, code_parameters
+from hub.stock.reading import ROOM
 from storefront_adapter.services import services_of
 from storefront_adapter.staff.formats import Formats
 from storefront_adapter.texts import N_
@@ -70,10 +71,10 @@ WHERE (%(text)s = '' OR item.sku = ANY(%(codes)s::text[]) OR item.gtin = ANY(%(g
 """
 # Goods apart are summed for the rows of the page alone.
 _ROWS = f"""
-SELECT page.sku, page.gtin, page.name, page.unit, page.on_hand, COALESCE(apart.own, 0), COALESCE(apart.consigned, 0),
-       page.changed_at, feed.read_at
+SELECT page.sku, page.gtin, page.name, page.unit, page.on_hand, page.available,
+       COALESCE(apart.own, 0), COALESCE(apart.consigned, 0), page.changed_at, feed.read_at
 FROM (SELECT item.sku, item.gtin, item.name, item.unit, level.item_id, level.location_id, level.on_hand,
-             level.changed_at, location.stock_source
+             {ROOM} AS available, level.changed_at, location.stock_source
       {_FROM}
       ORDER BY item.sku LIMIT %(limit)s OFFSET %(offset)s) AS page
 LEFT JOIN feed ON feed.source = page.stock_source
@@ -95,6 +96,7 @@ class Listed:
     name: str
     unit: str
     on_hand: Decimal
+    available: Decimal
     unavailable: Decimal
     consigned: Decimal
     changed_at: datetime
@@ -165,7 +167,7 @@ def build_workbook(rows: Sequence[Listed], formats: Formats, store: str) -> byte
     sheet.append(headings)
     for row in rows:
         codes = [_text_cell(sheet, text) for text in (row.sku, row.gtin or "")]
-        numbers = [row.on_hand, row.on_hand, row.unavailable, row.consigned]
+        numbers = [row.on_hand, row.available, row.unavailable, row.consigned]
         times = [formats.time(time) for time in (row.changed_at, row.as_of)]
         sheet.append([*codes, harmless(row.name), harmless(row.unit), *numbers, *times])
     content = io.BytesIO()

@@ -57,7 +57,13 @@ class Pages:
         environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
         formats = Formats(language, self._settings.time_zone)
         environment.filters.update(
-            quantity=formats.quantity, count=formats.count, time=formats.time, age=formats.age, status=formats.status
+            quantity=formats.quantity,
+            count=formats.count,
+            time=formats.time,
+            age=formats.age,
+            status=formats.status,
+            kind=formats.kind,
+            cause=formats.cause,
         )
         environment.filters["epoch"] = epoch
         environment.globals.update(

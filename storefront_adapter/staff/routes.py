@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -11,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from hub.alerts.texts import SEVERITIES, Voice, Words
 from hub.stock.reading import read_feeds
-from storefront_adapter.pipeline import read_backlog, read_quarantine
+from storefront_adapter.pipeline import read_alerts, read_backlog, read_quarantine
 from storefront_adapter.problems import ProblemError
 from storefront_adapter.services import TEMPLATE, services_of
+from storefront_adapter.staff.explain import explain_page
 from storefront_adapter.staff.find import card_fragment, find_page
 from storefront_adapter.staff.listing import export_list, stock_page
 from storefront_adapter.staff.pages import STATIC_DIR
@@ -32,9 +35,11 @@ from storefront_adapter.staff.visit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from starlette.types import Scope
+
+    from hub.alerts.book import OpenAlert
 
     Screen = Callable[[Visit], Awaitable[Response]]
     Endpoint = Callable[[Request], Coroutine[None, None, Response]]
@@ -48,6 +53,7 @@ def staff_router() -> APIRouter:
     for path, screen in (
         (HOME, find_page),
         (f"{HOME}/card", card_fragment),
+        (f"{HOME}/explain", explain_page),
         (f"{HOME}/stock", stock_page),
         (f"{HOME}/export.xlsx", export_list),
         (f"{HOME}/ops", ops_page),
@@ -107,7 +113,21 @@ async def ops_page(visit: Visit) -> Response:
         feeds = await read_feeds(connection)
         backlog = await read_backlog(connection)
         records = await read_quarantine(connection)
-    return services.pages.render(visit, "ops.html", tab="ops", feeds=feeds, backlog=backlog, records=records)
+        alerts = await read_alerts(connection)
+    spoken = _spoken(visit, alerts)
+    return services.pages.render(
+        visit, "ops.html", tab="ops", alerts=spoken, feeds=feeds, backlog=backlog, records=records
+    )
+
+
+def _spoken(visit: Visit, alerts: Sequence[OpenAlert]) -> list[tuple[OpenAlert, Words, bool]]:
+    """Return each alert with its words in the visitor's language, and whether it is critical."""
+    services = services_of(visit.request)
+    voice = replace(Voice.of(services.settings.adapter), language=services.pages.language(visit.request).code)
+    return [
+        (alert, voice.words(alert.kind, alert.subject, alert.facts), SEVERITIES[alert.kind] == "critical")
+        for alert in alerts
+    ]
 
 
 async def store_page(visit: Visit) -> Response:

@@ -30,6 +30,7 @@ STORE_COOKIE = "oneshelf_store"
 SESSION_SECONDS = 12 * 3600
 STAFF_SCOPE = "stock:read"
 OPS_SCOPE = "ops:read"
+EXPLAIN_SCOPE = "stock:explain"
 HOME = "/staff"
 _LONGEST_COOKIE = 300
 
@@ -51,6 +52,11 @@ class Visit:
     def may_see_ops(self) -> bool:
         """Tell whether the visitor may look at the state of the hub."""
         return self.principal is None or OPS_SCOPE in self.principal.scopes
+
+    @property
+    def may_explain(self) -> bool:
+        """Tell whether the visitor may see the documents behind a number."""
+        return self.principal is None or EXPLAIN_SCOPE in self.principal.scopes
 
     @property
     def here(self) -> str:

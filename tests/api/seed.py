@@ -38,6 +38,27 @@ class Seed:
             {"source": source, "age": age, "full": full, "after": stale_after},
         )
 
+    def look(self, *, age: float) -> None:
+        """Say how long ago somebody looked for alerts."""
+        self.connection.execute(
+            "INSERT INTO source_position (source, stream, cursor, moved_at)"
+            " VALUES ('alerts', 'watch-feeds', '{}', clock_timestamp() - make_interval(secs => %s))"
+            " ON CONFLICT (source, stream) DO UPDATE SET moved_at = excluded.moved_at",
+            (age,),
+        )
+
+    def alert(self, kind: str, subject: str, *, over: bool = False, untold: str | None = None) -> None:
+        """Add an alert of an hour ago, with a message that did not get through for the reason `untold`."""
+        facts = '{"read_at": "2026-11-11T02:03:04+00:00", "polled_at": null, "followed": false}'
+        self.connection.execute(
+            "WITH added AS (INSERT INTO alert (kind, subject, facts, began_at, raised_at, told_at, resolved_at)"
+            " SELECT %s, %s, %s, at, at, at, CASE WHEN %s THEN at END"
+            " FROM (SELECT now() - interval '1 hour' AS at) AS moment RETURNING id, facts)"
+            " INSERT INTO alert_message (alert_id, channel, phase, facts, error, sent_at)"
+            " SELECT id, 'ops', 'raised', facts, %s, CASE WHEN %s::text IS NULL THEN now() END FROM added",
+            (kind, subject, facts, over, untold, untold),
+        )
+
     def location(
         self, code: str, name: str, kind: str, source: str | None, *, online: bool, active: bool = True
     ) -> None:

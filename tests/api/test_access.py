@@ -63,7 +63,7 @@ def test_revoked_keys_end_within_the_cache_time(
     key_id = (split_key(key) or ("", ""))[0]
     assert revoke_key(connection, key_id)
     assert not revoke_key(connection, key_id)
-    later = time.monotonic() + 5.1
+    later = time.monotonic() + 2.1
     monkeypatch.setattr("hub.access.time.monotonic", lambda: later)
     assert api.get(OIL, X_API_Key=key, Authorization="").status_code == 401
 

@@ -45,7 +45,7 @@ def test_hot_routes_stand_in_the_description_as_in_the_table(api: Api) -> None:
         assert set(re.findall(r"{(\w+)}", hot.path)) == {
             parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"
         }
-        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        answer = operation["responses"][str(hot.success)]["content"]["application/json"]["schema"]["$ref"]
         assert answer.endswith(f"/{hot.answer.__name__}")
 
 
@@ -93,6 +93,33 @@ def test_ready_warns_of_stale_feeds_and_fails_on_a_wrong_schema(api: Api, seed: 
     seed.connection.execute("UPDATE alembic_version SET version_num = rtrim(version_num, 'x')")
     assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
     assert ", needs " in answer.json()["checks"]["migrations"]
+
+
+def test_ready_and_figures_tell_whether_anybody_looks_for_alerts(api: Api, seed: Seed) -> None:
+    body: Any = api.body("/readyz")
+    assert body["checks"]["watch"] == {"status": "never", "looked_at": None}
+    assert "oneshelf_watch_age_seconds +Inf" in api.get("/metrics").text
+    seed.look(age=30)
+    body = api.body("/readyz")
+    assert body["checks"]["watch"]["status"] == "ok"
+    assert body["warnings"] == []
+    seed.look(age=601)
+    body = api.body("/readyz")
+    assert body["checks"]["watch"]["status"] == "late"
+    assert "nobody looks" in body["warnings"][0]
+    age = re.search(r"^oneshelf_watch_age_seconds (\S+)$", api.get("/metrics").text, re.MULTILINE)
+    assert age is not None
+    assert 601 <= float(age[1]) < 660
+
+
+def test_figures_count_open_alerts_by_kind(api: Api, seed: Seed) -> None:
+    seed.alert("feed_stale", "sap")
+    seed.alert("feed_stale", "kingdee", untold="ops send_alert: busy")
+    seed.alert("live_dead", "live", over=True)
+    text = api.get("/metrics").text
+    assert 'oneshelf_alerts_open{kind="feed_stale"} 2.0' in text
+    assert 'oneshelf_alerts_open{kind="live_dead"} 0.0' in text
+    assert "oneshelf_alert_messages_untold 1.0" in text
 
 
 def test_figures_count_requests_by_route_template(api: Api, seed: Seed) -> None:

@@ -124,6 +124,7 @@ def test_pages_carry_a_strict_policy_and_no_inline_code(staff: httpx.Client) -> 
         "/staff",
         "/staff?q=QH-OIL-500",
         "/staff?q=青禾",
+        "/staff/explain?sku=QH-OIL-500&place=ST-SH01",
         "/staff/stock",
         "/staff/ops",
         "/staff/store",
@@ -211,6 +212,24 @@ def test_ops_page_shows_what_is_wrong(staff: httpx.Client, seed: Seed) -> None:
     )
     page = staff.get("/staff/ops").text
     for text in ("503 &lt;b&gt;", "unknown_unit", "M1@X", "unit KAR", "&lt;i&gt;", "<details>"):
+        assert text in page
+
+
+def test_ops_page_shows_alerts_in_the_visitors_language(staff: httpx.Client, seed: Seed) -> None:
+    assert "没有告警。" in staff.get("/staff/ops", headers={"Accept-Language": "zh"}).text
+    seed.alert("feed_stale", "sap", untold="ops send_alert: <busy>")
+    seed.look(age=5)
+    page = staff.get("/staff/ops", headers={"Accept-Language": "zh"}).text
+    for text in (
+        "库存数据过期：sap",
+        "2026-11-11 10:03",
+        "请在运维页查看",
+        "严重",
+        "未送达的消息：1 · ops send_alert: &lt;busy&gt;",
+    ):
+        assert text in page
+    page = staff.get("/staff/ops", headers={"Accept-Language": "en"}).text
+    for text in ("stock of sap is out of date", "Critical", "1 h ago"):
         assert text in page
 
 

@@ -50,6 +50,7 @@ SCREENS = (
     "/staff?q=QH-OIL-500",
     "/staff?q=VERY",
     f"/staff?q={LONG_NAME}",
+    "/staff/explain?sku=QH-OIL-500&place=ST-SH01",
     "/staff/stock",
     "/staff/ops",
     "/staff/store",
@@ -192,16 +193,18 @@ def test_no_page_scrolls_sideways_on_a_small_screen(open_page: OpenPage, seed: S
         assert page.evaluate("document.documentElement.lang.slice(0, 2)") == language
 
 
-def test_targets_are_large_enough_for_fingers(open_page: OpenPage) -> None:
-    page = open_page("/staff?q=QH-OIL-500")
+@pytest.mark.parametrize("path", ["/staff?q=QH-OIL-500", "/staff/explain?sku=QH-OIL-500&place=ST-SH01"])
+def test_targets_are_large_enough_for_fingers(open_page: OpenPage, path: str) -> None:
+    page = open_page(path)
     assert page.evaluate(SMALL_TARGETS) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(open_page: OpenPage, seed: Seed, scheme: str) -> None:
     seed.feed("kingdee", age=999)
-    page = open_page("/staff?q=QH-OIL-500", color_scheme=scheme)
-    assert page.evaluate(WEAK_TEXTS) == []
+    for path in ("/staff?q=QH-OIL-500", "/staff/explain?sku=QH-OIL-500&place=ST-SH01"):
+        page = open_page(path, color_scheme=scheme)
+        assert page.evaluate(WEAK_TEXTS) == []
 
 
 def test_the_list_is_exported_from_the_page(open_page: OpenPage) -> None:

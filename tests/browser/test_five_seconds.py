@@ -94,7 +94,7 @@ def shop(fresh_database: FreshDatabase, tmp_path_factory: pytest.TempPathFactory
 def following(runtime: Runtime) -> Iterator[None]:
     """Run the live loop in a thread of its own for the length of a block."""
     syncs = [runtime.inventory(source) for source in runtime.settings.enabled_sources()]
-    live = LiveLoop(runtime.database, syncs, runtime.settings.live, nobody)
+    live = LiveLoop(runtime.database, syncs, runtime.settings.live, nobody, posted_after_hours=72)
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(live.run(stop),))
     thread.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle
 import socket
@@ -14,15 +13,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from hub.contracts import Changes, ErpConnector, StockKey, StockRow, StockStatus
+from hub.contracts import (
+    ErpConnector,
+    StockKey,
+    StockRow,
+    StockStatus,
+)
 from hub.errors import AuthFailed, RemoteError, Unavailable
-from tests.erp_sandboxes import ERPS, run_sandbox, skip_waits
+from tests.contracts.erp import stocked, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from tests.erp_sandboxes import ErpSandbox
 
+pytestmark = pytest.mark.usefixtures("waits")
 Rows = dict[StockKey, dict[str, StockRow]]
 
 CALLS: dict[str, Callable[[ErpConnector, StockKey], Any]] = {
@@ -32,28 +37,6 @@ CALLS: dict[str, Callable[[ErpConnector, StockKey], Any]] = {
     "items": lambda connector, _: list(connector.get_items()),
     "locations": lambda connector, _: connector.get_locations(),
 }
-
-
-@pytest.fixture(scope="module", params=sorted(ERPS))
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErpSandbox]:
-    with run_sandbox(request.param, tmp_path_factory.mktemp("erp")) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def erp(served: ErpSandbox) -> ErpSandbox:
-    served.reset()
-    return served
-
-
-@pytest.fixture
-def connector(erp: ErpSandbox) -> ErpConnector:
-    return erp.connect(**erp.small_pages)
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    return skip_waits(monkeypatch)
 
 
 def read(connector: ErpConnector, keys: Collection[StockKey] | None = None) -> Rows:
@@ -82,19 +65,6 @@ def sellable(rows: Rows) -> dict[StockKey, Decimal]:
 
 def quantity(connector: ErpConnector, key: StockKey) -> Decimal:
     return sellable(read(connector, {key})).get(key, Decimal(0))
-
-
-def stocked(erp: ErpSandbox, at_least: int = 4, most: int = 1000) -> list[StockKey]:
-    """Return keys with some stock, in order."""
-    found = [key for key, held in erp.books().items() if at_least <= held <= most]
-    return sorted(found, key=lambda key: (key.item, key.location))
-
-
-def stored(changes: Changes) -> Any:
-    """Send a cursor through the database's JSON and back."""
-    again = json.loads(json.dumps(changes.cursor))
-    assert again == changes.cursor
-    return again
 
 
 # --- what it says of itself

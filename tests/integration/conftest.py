@@ -12,12 +12,15 @@ from hub.locations import Location, store_locations
 from hub.settings import ItemSettings, Settings, SourceSettings, StockSettings
 from hub.sync.feed import declare_feed
 from hub.sync.inventory import InventorySync
+from tests.erp_sandboxes import run_sandbox
 from tests.fake_erp import FakeErp, article
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from decimal import Decimal
 
     from hub.db.session import Database
+    from tests.erp_sandboxes import ErpSandbox
 
 
 def place(code: str, source: str, erp_code: str) -> Location:
@@ -97,3 +100,15 @@ def hub(database: Database) -> Hub:
             declare_feed(connection, source, stale_after_seconds=60)
     sync_items(database, erp, settings)
     return Hub(database, settings, erp)
+
+
+@pytest.fixture(scope="module", params=["sap", "sap-rfc", "kingdee"])
+def worlds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ErpSandbox]]:
+    """Serve the ERP that a test names last, and before it the one that names the articles."""
+    folder = tmp_path_factory.mktemp("erps")
+    with run_sandbox("sap" if request.param == "kingdee" else request.param, folder) as sap:
+        if request.param != "kingdee":
+            yield {"sap": sap}
+            return
+        with run_sandbox("kingdee", folder) as kingdee:
+            yield {"sap": sap, "kingdee": kingdee}

@@ -7,23 +7,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hub.clock import utc_now
+from hub.stock.demand import record_sale
+from hub.stock.reservations import Line
 from sandbox.catalogue import articles
-from tests.erp_sandboxes import ARTICLES, ERPS, make_shop, run_sandbox
+from tests.erp_sandboxes import ARTICLES, LOCATIONS, run_sandbox
+from tests.hub_shop import make_shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hub.contracts import StockKey
     from hub.db.session import Database
-    from tests.erp_sandboxes import ErpSandbox, Shop
+    from tests.erp_sandboxes import ErpSandbox
+    from tests.hub_shop import Shop
 
-SYSTEMS = sorted(ERPS)
+each_system = pytest.mark.parametrize(
+    ("served", "system"), [("sap", "sap"), ("sap", "kingdee"), ("sap-rfc", "sap")], indirect=["served"]
+)
+each_sap = pytest.mark.parametrize("served", ["sap", "sap-rfc"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ErpSandbox]]:
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ErpSandbox]]:
+    """Serve both ERPs, SAP by the transport that the test names."""
     folder = tmp_path_factory.mktemp("erps")
-    with run_sandbox("sap", folder) as sap, run_sandbox("kingdee", folder) as kingdee:
+    with run_sandbox(request.param, folder) as sap, run_sandbox("kingdee", folder) as kingdee:
         yield {"sap": sap, "kingdee": kingdee}
 
 
@@ -34,7 +43,7 @@ def shop(served: dict[str, ErpSandbox], database: Database) -> Shop:
         world.reset()
     shop = make_shop(database, served)
     shop.read_items()
-    for system in SYSTEMS:
+    for system in served:
         assert shop.sync(system).snapshot().state == "applied"
     return shop
 
@@ -45,7 +54,7 @@ def keys(shop: Shop, system: str, at_least: int = 4) -> list[StockKey]:
     return sorted(found, key=lambda key: (key.location, key.item))
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_a_snapshot_equals_the_books(shop: Shop, system: str) -> None:
     assert shop.truth(system), "the sandbox holds stock"
     assert shop.wrong(system) == []
@@ -53,7 +62,7 @@ def test_a_snapshot_equals_the_books(shop: Shop, system: str) -> None:
     assert not shop.feed(system).stale
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_a_snapshot_of_small_pages_equals_the_books(shop: Shop, system: str) -> None:
     world = shop.worlds[system]
     world.moves(40)
@@ -62,7 +71,7 @@ def test_a_snapshot_of_small_pages_equals_the_books(shop: Shop, system: str) -> 
     assert shop.wrong(system) == []
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_deltas_follow_the_books_round_after_round(shop: Shop, system: str) -> None:
     world = shop.worlds[system]
     sync = shop.sync(system, **world.small_pages)
@@ -78,7 +87,7 @@ def test_deltas_follow_the_books_round_after_round(shop: Shop, system: str) -> N
     assert sync.snapshot().changed == ()
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_each_kind_of_movement_arrives_by_a_delta(shop: Shop, system: str) -> None:
     world, sync = shop.worlds[system], shop.sync(system)
     [first, second, third, fourth, fifth] = keys(shop, system)[:5]
@@ -101,7 +110,7 @@ def test_each_kind_of_movement_arrives_by_a_delta(shop: Shop, system: str) -> No
     assert world.books()[first] == books[first] - 1
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_taken_back_and_posted_again_over_and_over(shop: Shop, system: str) -> None:
     world, sync = shop.worlds[system], shop.sync(system)
     key = keys(shop, system)[0]
@@ -117,7 +126,7 @@ def test_taken_back_and_posted_again_over_and_over(shop: Shop, system: str) -> N
         assert shop.wrong(system) == []
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_negative_stock_arrives_and_is_counted_up_again(shop: Shop, system: str) -> None:
     world, sync = shop.worlds[system], shop.sync(system)
     key = keys(shop, system)[0]
@@ -132,7 +141,7 @@ def test_negative_stock_arrives_and_is_counted_up_again(shop: Shop, system: str)
     assert shop.wrong(system) == []
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@each_system
 def test_what_moves_while_a_snapshot_is_read_arrives_by_the_next_delta(shop: Shop, system: str) -> None:
     world = shop.worlds[system]
     sync = shop.sync(system, **world.small_pages)
@@ -149,6 +158,38 @@ def test_what_moves_while_a_snapshot_is_read_arrives_by_the_next_delta(shop: Sho
     assert shop.wrong(system) == []
 
 
+@each_sap
+def test_what_a_store_sold_is_subtracted_until_sap_has_posted_it_and_again_when_that_is_cancelled(shop: Shop) -> None:
+    world, sync = shop.worlds["sap"], shop.sync("sap")
+    key = keys(shop, "sap")[0]
+    held = int(world.books()[key])
+    place = next(place.code for place in LOCATIONS if place.erp_codes.get("sap") == key.location)
+
+    def follow() -> tuple[int, int]:
+        """Read until nothing is left to read; return what the place holds, and what of it is sold besides."""
+        while sync.delta() is not None:
+            pass
+        with shop.database.driver() as connection:
+            [(on_hand, demand)] = connection.execute(
+                "SELECT on_hand, demand FROM stock_level JOIN item ON item.id = item_id"
+                " JOIN location ON location.id = location_id WHERE sku = %s AND code = %s",
+                (key.item, place),
+            ).fetchall()
+        return int(on_hand), int(demand)
+
+    with shop.database.driver() as connection, connection.transaction():
+        lines = [Line(key.item, place, Decimal(3))]
+        assert record_sale(connection, "R-1", "R-1", lines, utc_now(), channel=place, whole=False) == []
+    assert follow() == (held, 3)
+    first = world.move("sale", key, 2, reference="R-1")
+    assert follow() == (held - 2, 1)
+    world.move("sale", key, 1, reference="R-1")
+    assert follow() == (held - 3, 0)
+    world.take_back(first)
+    assert follow() == (held - 1, 2)
+
+
+@each_sap
 def test_the_articles_of_both_erps_are_one(shop: Shop) -> None:
     with shop.database.driver() as connection:
         found = {
@@ -170,6 +211,7 @@ def test_the_articles_of_both_erps_are_one(shop: Shop) -> None:
         }
 
 
+@each_sap
 def test_a_carton_holds_as_many_pieces_as_the_erps_say(shop: Shop) -> None:
     with shop.database.driver() as connection:
         rows = connection.execute(
@@ -187,6 +229,7 @@ def test_a_carton_holds_as_many_pieces_as_the_erps_say(shop: Shop) -> None:
     assert pieces.items() <= found.items()
 
 
+@each_sap
 def test_reading_the_articles_again_changes_nothing(shop: Shop) -> None:
     def state() -> list[tuple[object, ...]]:
         with shop.database.driver() as connection:

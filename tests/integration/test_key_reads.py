@@ -14,6 +14,8 @@ from hub.sync.feed import load_position
 from tests.fake_erp import article, row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.integration.conftest import Hub
 
 A1, B1 = StockKey("A", "P/1"), StockKey("B", "P/1")
@@ -31,6 +33,22 @@ def began(hub: Hub, sku: str) -> int:
     return int(tick)
 
 
+def slow_answer(hub: Hub, quantity: int, meanwhile: Callable[[], object]) -> None:
+    """Let the next answer hold so much of A, and let something happen while it is on its way."""
+    there = hub.erp.rows
+
+    def ask(_: int) -> None:
+        hub.erp.on_ask = lambda _: None
+        hub.erp.rows = [row("A", "P/1", quantity)]
+
+    def answer(_: int) -> None:
+        hub.erp.on_page = lambda _: None
+        hub.erp.rows = there
+        meanwhile()
+
+    hub.erp.on_ask, hub.erp.on_page = ask, answer
+
+
 def test_a_named_key_is_read_whole_and_the_others_stay(stocked: Hub) -> None:
     stocked.erp.rows = [row("A", "P/1", 1, lot="1"), row("A", "P/1", 1, lot="2")]
     report = stocked.sync.refresh({A1})
@@ -42,6 +60,24 @@ def test_a_named_key_without_rows_is_zero(stocked: Hub) -> None:
     stocked.erp.rows = []
     stocked.sync.refresh({A1})
     assert stocked.levels() == {("B", "W1"): Decimal(4), ("C", "W2"): Decimal(5)}
+
+
+def test_a_named_key_that_an_answer_leaves_out_is_asked_for_once_more(stocked: Hub) -> None:
+    whole = stocked.erp.iter_stock
+    answers = iter([iter([StockPage([row("A", "P/1", 1)], complete=True)])])
+    stocked.erp.iter_stock = lambda keys=None: next(answers, None) or whole(keys)  # type: ignore[method-assign]
+    stocked.sync.refresh({A1, B1})
+    assert stocked.erp.asked[-1] == {B1}
+    assert stocked.levels() == {("A", "W1"): Decimal(1), ("B", "W1"): Decimal(4), ("C", "W2"): Decimal(5)}
+
+
+def test_new_stock_that_an_answer_leaves_out_is_found_too(stocked: Hub) -> None:
+    stocked.erp.set("A", "P/2", 7)
+    whole = stocked.erp.iter_stock
+    answers = iter([iter([StockPage([], complete=True)])])
+    stocked.erp.iter_stock = lambda keys=None: next(answers, None) or whole(keys)  # type: ignore[method-assign]
+    stocked.sync.refresh({StockKey("A", "P/2")})
+    assert stocked.levels()["A", "W2"] == 7
 
 
 def test_a_named_key_whose_rows_are_rejected_keeps_its_number(stocked: Hub) -> None:
@@ -62,25 +98,18 @@ def test_an_incomplete_read_of_keys_is_not_applied(stocked: Hub) -> None:
 def test_a_read_that_began_earlier_never_replaces_a_later_one(stocked: Hub) -> None:
     """The slow answer of an early request arrives after a later request was answered and applied."""
 
-    def overtaken(_: int) -> None:
-        stocked.erp.on_page = lambda _: None
+    def overtake() -> None:
         stocked.erp.set("A", "P/1", 7)
         stocked.sync.refresh({A1})
-        stocked.erp.rows = [row("A", "P/1", 100)]  # what the slow answer holds
 
-    stocked.erp.on_page = overtaken
+    slow_answer(stocked, 100, overtake)
     report = stocked.sync.refresh({A1})
     assert report.changed == ()
     assert stocked.levels()["A", "W1"] == 7
 
 
 def test_the_same_holds_when_the_later_read_changed_nothing(stocked: Hub) -> None:
-    def overtaken(_: int) -> None:
-        stocked.erp.on_page = lambda _: None
-        stocked.sync.refresh({A1})
-        stocked.erp.rows = [row("A", "P/1", 100)]
-
-    stocked.erp.on_page = overtaken
+    slow_answer(stocked, 100, lambda: stocked.sync.refresh({A1}))
     assert stocked.sync.refresh({A1}).changed == ()
     assert stocked.levels()["A", "W1"] == 3
 
@@ -104,12 +133,7 @@ def test_a_snapshot_does_not_undo_a_read_that_began_within_it(stocked: Hub) -> N
 def test_a_read_older_than_the_last_snapshot_is_asked_for_again(stocked: Hub) -> None:
     """An unchanged level leaves no trace in a snapshot: an older read of it is refused by the floor, and repeated."""
 
-    def overtaken(_: int) -> None:
-        stocked.erp.on_page = lambda _: None
-        stocked.sync.snapshot()
-        stocked.erp.rows = [row("A", "P/1", 100)]
-
-    stocked.erp.on_page = overtaken
+    slow_answer(stocked, 100, stocked.sync.snapshot)
     report = stocked.sync.refresh({A1})
     assert report.changed == ()
     assert report.read_again == {A1}
@@ -139,7 +163,7 @@ def test_a_delta_moves_the_position_with_its_data(stocked: Hub) -> None:
     assert stocked.sync.delta() is None
 
 
-def test_a_delta_that_can_not_be_read_leaves_the_position(stocked: Hub) -> None:
+def test_what_a_delta_could_not_read_is_due_for_the_next(stocked: Hub) -> None:
     stocked.erp.set("A", "P/1", 8)
     failing = Unavailable("gone", system="sap", operation="iter_stock")
 
@@ -149,10 +173,13 @@ def test_a_delta_that_can_not_be_read_leaves_the_position(stocked: Hub) -> None:
     stocked.erp.on_page = break_down
     with pytest.raises(Unavailable):
         stocked.sync.delta()
-    with stocked.database.driver() as connection:
-        assert load_position(connection, "sap") == {"version": 0}
+    assert stocked.query("SELECT item, location FROM stock_due") == [("A", "P/1")]
     assert stocked.query("SELECT failures FROM feed WHERE source = 'sap'") == [(1,)]
     assert stocked.levels()["A", "W1"] == 3
+    stocked.erp.on_page = lambda _: None
+    stocked.sync.delta()
+    assert stocked.levels()["A", "W1"] == 8
+    assert stocked.query("SELECT count(*) FROM stock_due") == [(0,)]
 
 
 def test_an_idle_look_for_changes_keeps_the_feed_fresh(stocked: Hub) -> None:

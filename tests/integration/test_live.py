@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
-from hub.contracts import PushedEvent, StockKey
-from hub.errors import RecordError, Unavailable
+from hub.contracts import Changes, PushedEvent, StockKey
+from hub.errors import AuthFailed, RecordError, Unavailable
 from hub.settings import LiveSettings
+from hub.stock.withheld import Rule, Scope, save_rule
 from hub.sync.inbox import STORE, event_parameters, replay_quarantined
 from hub.sync.live import LiveLoop
 from tests.fake_erp import FakeErp, row
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from hub.sync.outbox import Published
     from tests.integration.conftest import Hub
 
-FAST = LiveSettings(poll_seconds=0.1, inbox_poll_seconds=0.2, error_wait_seconds=0.2, inbox_attempts=2)
+FAST = LiveSettings(
+    poll_seconds=0.1, inbox_poll_seconds=0.2, error_wait_seconds=0.2, inbox_attempts=2, levels_seconds=0.2
+)
 
 
 @pytest.fixture
@@ -39,7 +43,8 @@ async def running(hub: Hub, *erps: FakeErp, settings: LiveSettings = FAST) -> As
     async def publish(rows: Sequence[Published]) -> None:
         published.extend(rows)
 
-    loop = LiveLoop(hub.database, [hub.inventory(erp) for erp in erps or (hub.erp,)], settings, publish)
+    syncs = [hub.inventory(erp) for erp in erps or (hub.erp,)]
+    loop = LiveLoop(hub.database, syncs, settings, publish, posted_after_hours=72)
     loop.published = published  # type: ignore[attr-defined]
     stop = asyncio.Event()
     task = asyncio.create_task(loop.run(stop))
@@ -77,6 +82,42 @@ async def test_a_change_at_the_erp_shows_by_itself(stocked: Hub) -> None:
     assert sequence == sorted(set(sequence))
 
 
+async def test_what_is_withheld_and_what_is_low_is_looked_after(stocked: Hub) -> None:
+    with stocked.database.driver() as connection:
+        save_rule(connection, Rule(Scope(sku="A"), Decimal(2)))
+        assert stocked.query("SELECT room FROM stock_level WHERE safety_stock = 2") == []
+    async with running(stocked) as loop:
+        await until(lambda: stocked.query("SELECT room FROM stock_level WHERE safety_stock = 2") == [(1,)])
+        stocked.erp.set("A", "P/1", 1)
+        await until(lambda: any(row.topic == "stock.low" for row in loop.published))  # type: ignore[attr-defined]
+        stocked.erp.set("A", "P/1", 2)
+        await until(lambda: stocked.query("SELECT count(ended_at) FROM stock_crossing") == [(1,)])
+
+
+async def test_what_nobody_asks_for_any_more_is_forgotten(stocked: Hub) -> None:
+    with stocked.database.driver() as connection:
+        connection.execute(
+            "INSERT INTO idempotency_key (principal, key, route, digest, created_at)"
+            " SELECT 'shop', age, 'r', '', clock_timestamp() - age::interval"
+            " FROM unnest(ARRAY['71 hours', '73 hours']) AS age"
+        )
+    async with running(stocked):
+        await until(lambda: stocked.query("SELECT key FROM idempotency_key") == [("71 hours",)])
+
+
+async def test_trouble_with_it_is_no_reason_to_follow_the_erps_no_longer(stocked: Hub) -> None:
+    def rename(old: str, new: str) -> None:
+        with stocked.database.driver() as connection:
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    rename("stock_rate", "gone")
+    async with running(stocked) as loop:
+        polls = loop.status.polls.get("sap", 0)
+        await until(lambda: loop.status.polls.get("sap", 0) > polls + 5)
+        rename("gone", "stock_rate")
+        await until(lambda: stocked.query("SELECT count(*) FROM source_position WHERE stream = 'rates'") == [(1,)])
+
+
 async def test_a_push_is_looked_up_at_once_and_worked_once(stocked: Hub) -> None:
     slow = FAST.model_copy(update={"poll_seconds": 60})
     async with running(stocked, settings=slow) as loop:
@@ -107,6 +148,73 @@ async def test_a_push_that_can_not_be_read_yet_is_tried_again_then_quarantined(s
     async with running(stocked):
         await until(lambda: stocked.query("SELECT state FROM inbox") == [("done",)])
     assert stocked.quarantined() == set()
+
+
+async def test_pushes_wait_unharmed_until_their_source_can_be_read_again(stocked: Hub) -> None:
+    stocked.erp.fails = Unavailable("no answer", system="sap", operation="changed_keys")
+    stocked.erp.events["doc-1"] = frozenset({StockKey("A", "P/1")})
+    async with running(stocked) as loop:
+        await until(lambda: "sap" in loop.status.errors)
+        push(stocked, "doc-1")
+        polls = loop.status.polls["sap"]
+        await until(lambda: loop.status.polls["sap"] > polls + 3)
+        assert stocked.query("SELECT state, attempts FROM inbox") == [("pending", 0)]
+        stocked.erp.fails = None
+        await until(lambda: stocked.query("SELECT state, attempts FROM inbox") == [("done", 1)])
+
+
+async def test_who_does_not_let_us_in_is_left_alone_for_a_while(stocked: Hub) -> None:
+    asked = 0
+
+    def refuse(_: object) -> Changes:
+        nonlocal asked
+        asked += 1
+        raise AuthFailed("wrong password", system="sap", operation="log-on")
+
+    stocked.erp.changed_keys = refuse  # type: ignore[method-assign]
+    stocked.erp.events["doc-1"] = frozenset({StockKey("A", "P/1")})
+    async with running(stocked) as loop:
+        await until(lambda: loop.status.polls.get("sap", 0) > 5)
+        push(stocked, "doc-1")
+        await until(lambda: loop.status.polls["sap"] > 10)
+        assert "not asked again before" in loop.status.errors["sap"]
+        assert stocked.query("SELECT state, attempts FROM inbox") == [("pending", 0)]
+    assert asked == 1
+    # the feed tells what was wrong, that somebody looks, and when it is asked again: later each time
+    state = "SELECT error LIKE '%wrong password%', refusals FROM feed WHERE source = 'sap'"
+    assert stocked.query(state) == [(True, 1)]
+    for seconds, refusals in ((300, 2), (1500, 3), (3600, 4), (3600, 5)):
+        stocked.query("UPDATE feed SET asked_after = now() RETURNING 1")
+        with pytest.raises(AuthFailed, match="wrong password"):
+            stocked.sync.delta()
+        [(rest,)] = stocked.query("SELECT extract(epoch FROM asked_after - now()) FROM feed WHERE source = 'sap'")
+        assert seconds - 5 < rest <= seconds
+        assert stocked.query(state) == [(True, refusals)]
+        with pytest.raises(AuthFailed, match="not asked again"):
+            stocked.sync.delta()
+    # a new start asks at once, and all is well when it is let in
+    del stocked.erp.changed_keys  # type: ignore[method-assign]
+    async with running(stocked) as loop:
+        await until(lambda: stocked.query("SELECT state FROM inbox") == [("done",)])
+        await until(lambda: loop.status.errors == {})
+    assert stocked.query("SELECT refusals, asked_after FROM feed WHERE source = 'sap'") == [(0, None)]
+
+
+async def test_trouble_with_what_has_expired_does_not_end_the_loop(
+    stocked: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = 0
+
+    def fail(_: object) -> int:
+        nonlocal swept
+        swept += 1
+        raise psycopg.errors.CheckViolation("held_not_negative")
+
+    monkeypatch.setattr("hub.sync.live.sweep_expired", fail)
+    async with running(stocked):
+        await until(lambda: swept > 1)
+        stocked.erp.set("A", "P/1", 1)
+        await until(lambda: stocked.levels()["A", "W1"] == 1)
 
 
 async def test_one_bad_push_does_not_hold_up_the_others(stocked: Hub) -> None:

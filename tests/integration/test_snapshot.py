@@ -11,6 +11,7 @@ import pytest
 from hub.clock import utc_now
 from hub.contracts import Rejection, StockKey, StockPage, StockStatus
 from hub.errors import Unavailable
+from hub.sync.inventory import InventorySync
 from tests.fake_erp import article, row
 
 if TYPE_CHECKING:
@@ -59,6 +60,40 @@ def test_lots_about_to_expire_are_left_out_by_category(hub: Hub) -> None:
         ("C", "W1", "expiring", ""): Decimal(3),
         ("A", "W1", "expiring", ""): Decimal(9),
     }
+
+
+def test_what_one_answer_leaves_out_is_asked_for_alone_before_it_is_zero(hub: Hub) -> None:
+    fill(hub, ("A", "P/1", 3), ("B", "P/1", 4), ("C", "P/1", 5))
+    hub.erp.rows = [row("A", "P/1", 3), row("B", "P/1", 6)]
+    hub.erp.pages = [StockPage([row("A", "P/1", 3)], complete=True)]
+    assert hub.sync.snapshot().changed == (("B", "W1"), ("C", "W1"))
+    assert hub.erp.asked[-1] == {StockKey("B", "P/1"), StockKey("C", "P/1")}
+    assert hub.levels() == {("A", "W1"): Decimal(3), ("B", "W1"): Decimal(6)}
+    assert hub.query("SELECT state, reason FROM stock_batch ORDER BY id DESC LIMIT 1") == [
+        ("applied", "1 rows were torn or left out at first and read again")
+    ]
+    assert hub.query("SELECT count(*) FROM stock_due") == [(0,)]
+
+
+def test_a_key_left_out_that_is_torn_when_asked_for_keeps_its_number(hub: Hub) -> None:
+    fill(hub, ("A", "P/1", 3), ("B", "P/1", 4))
+    answers = {
+        False: [StockPage([row("A", "P/1", 3)], complete=True)],
+        True: [StockPage([row("B", "P/1", 1)]), StockPage([row("B", "P/1", 2, lot="2")], complete=True)],
+    }
+    hub.erp.iter_stock = lambda keys=None: iter(answers[keys is not None])  # type: ignore[method-assign]
+    assert hub.sync.snapshot().read_again == {StockKey("B", "P/1")}
+    assert hub.levels() == {("A", "W1"): Decimal(3), ("B", "W1"): Decimal(4)}
+
+
+def test_many_keys_left_out_are_no_gap_but_a_shrinkage(hub: Hub) -> None:
+    careful = hub.settings.stock.model_copy(update={"keys_at_once": 1})
+    fill(hub, ("A", "P/1", 3), ("B", "P/1", 4), ("C", "P/1", 5), ("A", "P/2", 1))
+    hub.erp.rows = [row("A", "P/1", 3), row("A", "P/2", 1)]
+    asked = len(hub.erp.asked)
+    report = InventorySync(hub.database, hub.erp, careful).snapshot()
+    assert report.state == "quarantined"
+    assert hub.erp.asked[asked:] == [None]
 
 
 def test_what_a_complete_snapshot_does_not_name_is_zero(hub: Hub) -> None:

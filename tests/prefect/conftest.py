@@ -28,7 +28,8 @@ class PrefectServer:
     environment: dict[str, str]
 
     def post(self, path: str, body: object) -> Any:
-        response = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        # Its SQLite may be busy; Prefect's own client asks again then, too.
+        [response] = until(lambda: _unless_busy(httpx.post(f"{self.api}/{path}", json=body, timeout=30)))
         response.raise_for_status()
         return response.json() if response.content else None
 
@@ -64,6 +65,10 @@ def until(holds: Callable[[], Any], *, seconds: float = 40) -> Any:
     return found
 
 
+def _unless_busy(response: httpx.Response) -> list[httpx.Response]:
+    return [] if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else [response]
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     given = os.environ.pop("PREFECT_API_URL", None)
@@ -82,6 +87,11 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
             check=False,
         )
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        for _ in range(2):
+            installed = server.python(
+                "import sys; from oneshelf.cli import main; sys.argv[1:] = ['ops', 'install']; main()"
+            )
+            assert installed.returncode == 0, installed.stderr
         yield server
     except StartError as error:
         pytest.fail(str(error))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -39,6 +41,8 @@ CRON = {
     "sync-inventory/kingdee-full": 12 * 60,
     "sync-inventory/sap-items": 60,
     "watch-feeds/watch-feeds": 2,
+    "reconcile-stock/slice": 1,
+    "reconcile-stock/sap-full": 24 * 60,
 }
 
 
@@ -157,7 +161,8 @@ def works(
 
 
 def test_a_feed_that_was_never_read_is_stale_and_said_to_be(works: Works) -> None:
-    assert works.run("watch_feeds")["result"] == {"stale": ["kingdee", "sap"], "quarantine": 0, "followed": False}
+    found = works.run("watch_feeds")["result"]
+    assert found == {"stale": ["kingdee", "sap"], "quarantine": 0, "followed": False, "alerts": []}
     asked = [run for run in works.server.runs("live-sync/live", "SCHEDULED") if not run["auto_scheduled"]]
     assert len(asked) == 1
     events = {"filter": {"event": {"name": ["inventory.feed.stale"]}}}
@@ -201,6 +206,27 @@ def test_a_catch_up_of_a_source_that_was_never_read_reads_everything(works: Work
     assert works.run("sync_inventory", source="kingdee", mode="delta")["result"]["changed"] == 0
 
 
+def test_the_reconciliation_names_what_no_look_told_and_reports_it(works: Works) -> None:
+    sku = next(sku for sku, code in works.on_hand() if code == "DC-SH")
+    for _ in range(4):  # documents that were met only just are asked for again
+        works.run("sync_inventory", source="sap", mode="delta")
+    httpx.put(f"{works.sandboxes['sap']}/__faults/late-commit", json={"seconds": 3600}).raise_for_status()
+    works.count_to(sku, "5")
+    httpx.delete(f"{works.sandboxes['sap']}/__faults/late-commit").raise_for_status()
+    [slice_] = works.run("reconcile_stock", source="sap")["result"]
+    assert (slice_["state"], slice_["found"]) == ("checked", [f"missed_event {sku} DC-SH"])
+    assert works.on_hand()[sku, "DC-SH"] == 5
+    artifacts = {artifact["key"]: artifact["data"] for artifact in works.server.post("artifacts/filter", {})}
+    assert f'"{sku}"' in str(artifacts["stock-differences-sap"])
+    [link] = re.findall(r"file://([^)]+)", str(artifacts["stock-differences-sap-file"]))
+    assert {path.suffix for path in Path(link).parent.iterdir()} == {".csv", ".xlsx"}
+    both = works.run("reconcile_stock", mode="full")["result"]
+    assert [(full["source"], full["state"], full["found"]) for full in both] == [
+        ("sap", "checked", []),
+        ("kingdee", "checked", []),
+    ]
+
+
 def test_wrong_parameters_are_refused(works: Works) -> None:
     assert "there is sap, kingdee" in works.run("sync_inventory", source="oracle", mode="delta")["message"]
     assert "needs items" in works.run("sync_inventory", source="sap", mode="keys")["message"]
@@ -212,3 +238,44 @@ def test_live_sync_follows_the_erp_and_shows_its_lag(works: Works) -> None:
     until(lambda: "live-sync" in works.artifacts())
     works.count_to(sku, "3")
     until(lambda: works.on_hand().get((sku, "DC-SH")) == 3, seconds=5)
+
+
+def test_automations_are_installed_once_however_often(prefect_server: PrefectServer) -> None:
+    names = [automation["name"] for automation in prefect_server.post("automations/filter", {})]
+    assert names.count("oneshelf: end runs that fell silent") == 1
+    assert names.count("live__automation_1") == names.count("live__automation_2") == 1
+
+
+def test_a_silent_live_run_is_ended_and_followed_after_the_same_time(prefect_server: PrefectServer) -> None:
+    found = {automation["name"]: automation["trigger"] for automation in prefect_server.post("automations/filter", {})}
+    ends, follows = found["oneshelf: end runs that fell silent"], found["live__automation_2"]
+    same = ("posture", "match", "for_each", "within")
+    assert {name: ends[name] for name in same} == {name: follows[name] for name in same}
+    assert set(ends["after"]) == set(follows["after"])
+    assert set(ends["expect"]) == set(follows["expect"])
+
+
+def test_every_deployment_sends_heartbeats_often_and_is_watched(prefect_server: PrefectServer) -> None:
+    deployments = prefect_server.post("deployments/filter", {})
+    assert len(deployments) >= 7
+    for deployment in deployments:
+        assert "oneshelf" in deployment["tags"], deployment["name"]
+        assert deployment["job_variables"]["env"] == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+
+
+@pytest.mark.usefixtures("works")
+def test_a_live_run_that_crashed_is_followed_by_another(prefect_server: PrefectServer) -> None:
+    """The worker tells of a killed process by this state; nothing is at work for this run."""
+    live = prefect_server.deployment("live-sync/live")["id"]
+    run = prefect_server.post(f"deployments/{live}/create_flow_run", {})["id"]
+    before = {run["id"] for run in prefect_server.runs("live-sync/live")}
+    for state in ("PENDING", "RUNNING", "CRASHED"):
+        prefect_server.post(f"flow_runs/{run}/set_state", {"state": {"type": state}, "force": True})
+
+    def by_automation() -> list[dict[str, Any]]:
+        new = [run for run in prefect_server.runs("live-sync/live") if run["id"] not in before]
+        return [
+            run for run in new if (run["created_by"] or {}).get("type") == "AUTOMATION"
+        ]  # the schedule makes some too
+
+    assert {run["state_type"] for run in until(by_automation)} == {"SCHEDULED"}

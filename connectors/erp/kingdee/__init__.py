@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-__all__ = ["SETTINGS", "KingdeeConnector", "KingdeeSettings", "create"]
+__all__ = ["KingdeeConnector", "KingdeeSettings", "create", "settings_model"]
 
-SETTINGS = KingdeeSettings
-"""What `create` takes as settings."""
 MAPPINGS = ("erp", "kingdee")
+
+
+def settings_model(settings: Mapping[str, Any]) -> type[KingdeeSettings]:  # noqa: ARG001 - one model for all of them
+    """Return the model that the settings are checked by."""
+    return KingdeeSettings
 
 
 def create(name: str, settings: Mapping[str, Any], locations: Collection[str], mappings_root: Path) -> KingdeeConnector:

@@ -7,11 +7,10 @@ classified by MsgCode; the text decides only where no code says what happened (l
 
 from __future__ import annotations
 
-import json
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from connectors.decoding import parse_json
 from hub.errors import AuthFailed, Locked, ProtocolViolation, RateLimited, Rejected, RemoteError, Unavailable
 
 if TYPE_CHECKING:
@@ -57,13 +56,13 @@ class SessionLost(AuthFailed):
     """Raised when the server does not know who asks: no session, or a signature it refuses (MsgCode 1)."""
 
 
-def read_answer(operation: str, status: int, text: str, *, system: str) -> Any:  # noqa: ANN401 - any JSON
+def read_answer(operation: str, status: int, content: bytes, *, system: str) -> Any:  # noqa: ANN401 - any JSON
     """Return the JSON of an answer that reports no error.
 
     Raises:
         RemoteError: of the class that says what the caller should do.
     """
-    return _Answer(operation, status, system).read(text)
+    return _Answer(operation, status, system).read(content)
 
 
 def login_session(answer: Any, *, operation: str, system: str) -> str:  # noqa: ANN401 - any JSON
@@ -97,28 +96,29 @@ def named_rows(answer: Any, fields: Sequence[str], *, operation: str, system: st
     """
     if not isinstance(answer, list):
         raise ProtocolViolation("a query answers with a list", system=system, operation=operation)
-    folded = [field.upper() for field in fields]
+    wanted = frozenset(fields)
     rows: list[dict[str, Any]] = []
     for row in answer:
         if isinstance(row, list) and len(row) == len(fields):
             rows.append(dict(zip(fields, row, strict=True)))
         elif isinstance(row, dict):
-            rows.append(_named_row(row, fields, folded, operation=operation, system=system))
+            exact = row.keys() == wanted
+            rows.append(row if exact else _named_row(row, fields, wanted, operation=operation, system=system))
         else:
             raise ProtocolViolation("a row has another number of fields", system=system, operation=operation)
     return rows
 
 
 def _named_row(
-    row: Mapping[str, Any], fields: Sequence[str], folded: Sequence[str], *, operation: str, system: str
+    row: Mapping[str, Any], fields: Sequence[str], wanted: frozenset[str], *, operation: str, system: str
 ) -> dict[str, Any]:
-    if all(field in row for field in fields):
+    if wanted <= row.keys():
         return {field: row[field] for field in fields}
     by_name = {str(name).upper(): value for name, value in row.items()}
-    if missing := [field for field, name in zip(fields, folded, strict=True) if name not in by_name]:
+    if missing := [field for field in fields if field.upper() not in by_name]:
         message = f"a row lacks the field {missing[0]}, which was asked for"
         raise ProtocolViolation(message, system=system, operation=operation)
-    return {field: by_name[name] for field, name in zip(fields, folded, strict=True)}
+    return {field: by_name[field.upper()] for field in fields}
 
 
 class _Answer:
@@ -129,8 +129,9 @@ class _Answer:
         self._status = status
         self._system = system
 
-    def read(self, text: str) -> Any:  # noqa: ANN401
-        body = text.lstrip("\ufeff").strip()
+    def read(self, content: bytes) -> Any:  # noqa: ANN401
+        # An error is understood whatever its encoding: pages of proxies are often in GBK.
+        body = content.decode("utf-8", errors="replace").lstrip("\ufeff").strip()
         if self._status != _OK:
             self._raise_for_status(body)
         value = self._parse(body)
@@ -138,6 +139,9 @@ class _Answer:
             self._raise_for_failure(failure)
         if isinstance(value, list) and value and isinstance(value[0], list) and _any_dict(value[0]):
             self._raise(ProtocolViolation, "a data row holds an object that is no known error")
+        if not _is_utf8(content):
+            # One damaged character makes another article of a row, and its own article would seem to be gone.
+            self._raise(Unavailable, "the answer is damaged: it is not UTF-8")
         return value
 
     def _parse(self, body: str) -> Any:  # noqa: ANN401
@@ -157,8 +161,7 @@ class _Answer:
         if body.startswith("<"):
             self._raise(Unavailable, "answered with a page of HTML instead of JSON")
         try:
-            # NaN and Infinity stay texts: they then fail in the one field that holds them.
-            return json.loads(body, parse_float=Decimal, parse_constant=str)
+            return parse_json(body)
         except (ValueError, RecursionError):
             if _WRONG_DATA_CENTRE in body.lower():
                 self._raise_for_status(body)
@@ -230,6 +233,14 @@ def _failure_of(value: Any) -> Mapping[str, Any] | None:  # noqa: ANN401
         return None
     succeeded = _is_true(status["IsSuccess"]) if "IsSuccess" in status else not status.get("Errors")
     return None if succeeded else status
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_true(flag: Any) -> bool:  # noqa: ANN401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.erp.kingdee.client import Query
 from connectors.erp.kingdee.delta import STOCK_FORM, UPDATE_TIME
-from connectors.erp.kingdee.filters import ascending, descending
+from connectors.erp.kingdee.filters import ascending, at_least, descending
 from connectors.erp.kingdee.mapper import ROW_ID
 from connectors.erp.kingdee.signature import hides_secret
 from hub.clock import utc_now
@@ -19,7 +19,7 @@ from hub.contracts import CheckResult
 from hub.errors import AuthFailed, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from connectors.erp.kingdee.client import KingdeeClient
     from connectors.erp.kingdee.pages import PageReader
@@ -114,8 +114,13 @@ class SelfCheck:
     def _page_rows(self) -> CheckResult:
         name = "rows per page"
         asked = self._reader.limit
+        rows_in_order = Query(STOCK_FORM, (ROW_ID,), ascending(ROW_ID), limit=asked)
+
+        def from_last(rows: Sequence[Mapping[str, Any]]) -> Query:
+            return replace(rows_in_order, where=at_least(ROW_ID, rows[-1][ROW_ID]))
+
         try:
-            page = self._reader.fetch(Query(STOCK_FORM, (ROW_ID,), ascending(ROW_ID)))
+            page = self._reader.fetch(rows_in_order, from_last, (ROW_ID,))
         except RemoteError as error:
             return CheckResult(name, ok=False, detail=str(error), advice="set page_rows lower")
         if page.more and len(page.rows) < asked:

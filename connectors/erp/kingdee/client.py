@@ -19,17 +19,18 @@ import json
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookiejar import DefaultCookiePolicy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from connectors.calls import RequestBudget, RetryPolicy
 from connectors.erp.kingdee.answers import SessionLost, login_session, named_rows, read_answer
 from connectors.erp.kingdee.signature import Identity, login_parameters, request_headers
-from connectors.http import HttpClient, RequestBudget, RetryPolicy
-from hub.errors import ProtocolViolation, RemoteError
+from connectors.http import HttpClient
+from hub.errors import AuthFailed, ProtocolViolation, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +46,11 @@ _NONCE_LIMIT = 10**15
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question for rows. `limit` counts rows, `start` is the number of rows to skip."""
+    """One question for rows. `limit` counts rows, `start` is the number of rows to skip.
+
+    `end` goes out as TopRowCount. It is the number of the last row, not a page's size: anything but 0 would leave page
+    two empty.
+    """
 
     form: str
     fields: tuple[str, ...]
@@ -53,18 +58,16 @@ class Query:
     where: str = ""
     limit: int = 1
     start: int = 0
+    end: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the question as the server wants it.
-
-        TopRowCount is the number of the last row, not a page's size: anything but 0 would leave page two empty.
-        """
+        """Return the question as the server wants it."""
         return {
             "FormId": self.form,
             "FieldKeys": ",".join(self.fields),
             "FilterString": self.where,
             "OrderString": self.order,
-            "TopRowCount": 0,
+            "TopRowCount": self.end,
             "StartRow": self.start,
             "Limit": self.limit,
             "SubSystemId": "",
@@ -115,6 +118,7 @@ class KingdeeClient:
             timeout=(settings.connect_timeout, settings.read_timeout),
             retry=RetryPolicy(),
             verify=settings.tls_ca_file or settings.verify_tls,
+            longest_answer=settings.answer_timeout,
         )
         # Sessions are kept here, not in a jar that takes any cookie; see the module's text.
         self._http.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -130,6 +134,11 @@ class KingdeeClient:
         )
         self._session: _Session | None = None
         self._lock = threading.Lock()
+
+    @property
+    def http(self) -> HttpClient:
+        """Return what the requests go through."""
+        return self._http
 
     def query(self, question: Query) -> list[dict[str, Any]]:
         """Return rows by field name, through the service that the settings name."""
@@ -149,6 +158,26 @@ class KingdeeClient:
         """Return the description of a form, as the server gives it."""
         return self._post(f"QueryBusinessInfo {form}", f"{_FORMS}.QueryBusinessInfo", {"data": {"FormId": form}})
 
+    def session_hides_secret(self, session_id: str, question: Query) -> bool:
+        """Ask a question inside a living session, signed with a wrong secret; tell whether it is answered."""
+        wrong = replace(self._identity, app_secret=_MASK)
+        session = _Session(session_id)
+
+        def headers(url: str) -> Mapping[str, str]:
+            return {**request_headers(wrong, url, timestamp=int(self._now()), nonce=_new_nonce()), **session.headers()}
+
+        body = {"data": question.to_json()}
+        try:
+            self._call(
+                f"{self._settings.query_service} {question.form}",
+                f"{_FORMS}.{self._settings.query_service}",
+                body,
+                headers,
+            )
+        except AuthFailed:
+            return False
+        return True
+
     def login(self) -> None:
         """Log in anew with `LoginBySign`; only for `login_by_sign`.
 
@@ -166,17 +195,19 @@ class KingdeeClient:
     def _post(self, operation: str, service: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401
         if self._settings.auth == "signature":
             return self._call(operation, service, body, self._signed_headers)
-        session = self._current_session()
-        try:
-            return self._call_in(session, operation, service, body)
-        except SessionLost:
-            return self._call_in(self._session_instead_of(session), operation, service, body)
+        # One call at a time: any answer may change the session's id, and then the id before dies without a word.
+        with self._lock:
+            try:
+                return self._call_in_session(operation, service, body)
+            except SessionLost:
+                self._session = None
+                return self._call_in_session(operation, service, body)
 
-    def _call_in(self, session: _Session, operation: str, service: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    def _call_in_session(self, operation: str, service: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        session = self._session = self._session or self._fetch_session()
+
         def keep(response: requests.Response) -> None:
-            with self._lock:
-                if self._session is session:
-                    self._session = session.after(response)
+            self._session = session.after(response)
 
         return self._call(operation, service, body, lambda _: session.headers(), keep)
 
@@ -196,9 +227,8 @@ class KingdeeClient:
             return requests.Request("POST", url, data=content, headers=headers)
 
         def read(response: requests.Response) -> Any:  # noqa: ANN401
-            text = response.content.decode("utf-8", errors="replace")
             try:
-                answer = read_answer(operation, response.status_code, text, system=self.system)
+                answer = read_answer(operation, response.status_code, response.content, system=self.system)
             except RemoteError as error:
                 raise self._without_secrets(error) from None
             on_success(response)
@@ -207,22 +237,7 @@ class KingdeeClient:
         return self._http.call(operation, build, read)
 
     def _signed_headers(self, url: str) -> Mapping[str, str]:
-        nonce = str(secrets.randbelow(_NONCE_LIMIT))
-        return request_headers(self._identity, url, timestamp=int(self._now()), nonce=nonce)
-
-    def _current_session(self) -> _Session:
-        with self._lock:
-            if self._session is None:
-                self._session = self._fetch_session()
-            return self._session
-
-    def _session_instead_of(self, lost: _Session) -> _Session:
-        """Log in again, unless another thread already has."""
-        with self._lock:
-            if self._session is None or self._session.session_id == lost.session_id:
-                self._session = None
-                self._session = self._fetch_session()
-            return self._session
+        return request_headers(self._identity, url, timestamp=int(self._now()), nonce=_new_nonce())
 
     def _fetch_session(self) -> _Session:
         operation = "LoginBySign"
@@ -261,6 +276,10 @@ class KingdeeClient:
             http_status=error.http_status,
             remote_code=error.remote_code,
         )
+
+
+def _new_nonce() -> str:
+    return str(secrets.randbelow(_NONCE_LIMIT))
 
 
 def _cookies_of(response: requests.Response) -> dict[str, str]:

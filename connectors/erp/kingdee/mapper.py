@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stdnum import ean
 
 from connectors.erp.kingdee.filters import fold
-from hub.contracts import BarcodeRecord, ItemRecord, LocationRecord, Rejection, StockKey, StockRow
+from hub.contracts import BarcodeRecord, ItemRecord, LocationRecord, Movement, Posting, Rejection, StockKey, StockRow
 from hub.errors import ConfigError, RecordError
 from hub.mapping import ArticleRow, BarcodeRow, MovedKey, load_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from collections.abc import Mapping as Dictionary
     from pathlib import Path
+    from zoneinfo import ZoneInfo
 
     from connectors.erp.kingdee.settings import KingdeeSettings, WatchedForm
     from hub.mapping import Mapping
@@ -30,8 +32,13 @@ _WHOLE_DIGITS = 13
 _SCALE = Decimal(1).scaleb(-6)
 """Kingdee stores numeric(23,10) and sends floats: what stands behind a millionth is noise of conversions, not goods."""
 _ONE = Decimal(1)
+_STATUS = "FDocumentStatus"
+_DRAFTS = frozenset("ZAB")
+"""暂存, 创建, 审核中: never in the stock, unless it was un-audited (D, 重新审核) and submitted anew."""
+_OF_POSTING = ("quantity", "posted", "version")
 
 _T = TypeVar("_T")
+_V = TypeVar("_V")
 Raw = dict[str, Any]
 
 
@@ -44,12 +51,26 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """What a changed line names: a key, its own identity and state, and what it did under a number of ours, if any."""
+
+    key: StockKey
+    line: str
+    posting: Posting | None
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """The barcode master by material (folded number): its variants, its codes, and the rows that failed."""
 
     variants: Dictionary[str, Sequence[ArticleRow]]
     codes: Dictionary[str, Sequence[BarcodeRow]]
     rejected: tuple[Rejection, ...]
+
+
+def document_of(watched: WatchedForm, raw: Dictionary[str, Any]) -> str:
+    """Return the identity of a line among the postings of all forms, `FORM/FID/ENTRYID`."""
+    return "/".join([watched.form, *(str(raw[field]).strip() for field in watched.row_id)])
 
 
 def material_of(item: str) -> str:
@@ -78,7 +99,7 @@ class KingdeeMapper:
         self.barcode = _load(folder, "barcode", BarcodeRow)
         self.moved_stock = _load(folder, "moved_stock", MovedKey)
         self._moved = {
-            name: _load(folder, name, MovedKey) for watched in settings.movement_forms for name in watched.mappings
+            name: _load_moved(folder, name) for watched in settings.movement_forms for name in watched.mappings
         }
         self._own = frozenset(fold(owner) for owner in settings.own_owners)
         self._places = {fold(code): code for code in locations}
@@ -86,9 +107,13 @@ class KingdeeMapper:
     @property
     def version(self) -> str:
         """Return the versions of all files, joined."""
+        return " ".join(mapping.version for mapping in self.mappings)
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """Return all files."""
         fixed = (self.stock, self.article, self.article_barcode, self.location)
-        more = (self.variant, self.barcode, self.moved_stock)
-        return " ".join(mapping.version for mapping in (*fixed, *more, *self._moved.values()))
+        return (*fixed, self.variant, self.barcode, self.moved_stock, *self._moved.values())
 
     def moved(self, watched: WatchedForm) -> tuple[Mapping, ...]:
         """Return the mappings of a watched form, one per location of a line."""
@@ -100,32 +125,66 @@ class KingdeeMapper:
         Two rows with one id and different contents can't both be true, and nothing tells which is: both are rejected,
         and the levels that they belong to keep their old numbers while all others go on.
         """
-        rows: list[StockRow] = []
+        raws: list[Dictionary[str, Any]] = []
         rejected: list[Rejection] = []
         for same_id in _by_id(raw_rows).values():
             if len(same_id) > 1:
                 rejected += [self._conflict(raw) for raw in same_id]
+            else:
+                raws += same_id
+        rows: list[StockRow] = []
+        owners, places, quiet = _Memo(self._owner), _Memo(self._spelled), _Memo(_without_noise)
+        for raw, outcome in zip(raws, self.stock.apply_all(raws), strict=True):
+            if outcome is None:
                 continue
             try:
-                _require_material(same_id[0])
-                row = self.stock.apply(same_id[0])
-                rows += [self._settle(row)] if row is not None else []
+                rows.append(_settle(raw, outcome, owners, places, quiet))
             except RecordError as error:
-                rejected.append(self._rejection(self.stock, same_id[0], error))
+                rejected.append(self._rejection(self.stock, raw, error))
         return Mapped(tuple(rows), tuple(rejected))
 
-    def parse_moved(self, mapping: Mapping, raw: Dictionary[str, Any]) -> tuple[StockKey, str] | None:
-        """Return the key that a changed line names, and the line's id.
+    def parse_moved(self, watched: WatchedForm, raw: Dictionary[str, Any]) -> list[Moved]:
+        """Return what a changed line names, each key once.
 
-        None when it names no stock of ours: skipped by the file, at a location that is not configured, or a line
+        Empty when it names no stock of ours: skipped by the file, at a location that is not configured, or a line
         without material or location (a service, a fee).
         """
-        try:
-            moved = mapping.apply(raw)
-        except RecordError:
-            return None
-        place = self._places.get(fold(moved.location)) if moved is not None else None
-        return None if moved is None or place is None else (StockKey(moved.item, place), moved.document_id)
+        found: dict[StockKey, Moved] = {}
+        for name, key, moved in self._sides(watched, raw):
+            posting = _posting(watched, name, raw, key, moved)
+            if key in found and (other := found[key].posting) is not None:
+                # a transfer inside one place: both ends are the same key
+                posting = replace(other, quantity=other.quantity + (posting.quantity if posting else 0))
+            found[key] = Moved(key, moved.document_id, posting)
+        return list(found.values())
+
+    def parse_movements(self, watched: WatchedForm, raw: Dictionary[str, Any], zone: ZoneInfo) -> list[Movement]:
+        """Return what a line of a bill did to the stock of each key it names; nothing where it does not say how much.
+
+        Args:
+            zone: of the server's times.
+
+        Raises:
+            ValueError: the time when it was approved or changed is no time.
+        """
+        times = [datetime.fromisoformat(text) for field in watched.changed if (text := str(raw[field] or "").strip())]
+        if not times:
+            return []
+        entered_at = max(moment.replace(tzinfo=zone) for moment in times)
+        document = document_of(watched, raw)
+        return [
+            Movement(document, moved.reference, key, _signed(watched, name, moved), entered_at, posted=moved.posted)
+            for name, key, moved in self._sides(watched, raw)
+            if moved.quantity is not None
+        ]
+
+    def _sides(self, watched: WatchedForm, raw: Dictionary[str, Any]) -> Iterator[tuple[str, StockKey, MovedKey]]:
+        """Yield each of ours that a line names: the mapping that reads it so, its key, and what was read."""
+        for name, mapping in zip(watched.mappings, self.moved(watched), strict=True):
+            moved = _read_moved(mapping, raw)
+            place = self._places.get(fold(moved.location)) if moved is not None else None
+            if moved is not None and place is not None:
+                yield name, StockKey(moved.item, place), moved
 
     def parse_locations(self, raw_rows: Iterable[Dictionary[str, Any]]) -> list[LocationRecord]:
         """Map places, each code once; one that can't be mapped is left out."""
@@ -177,14 +236,8 @@ class KingdeeMapper:
         except RecordError as error:
             return None, self._rejection(mapping, raw, error)
 
-    def _settle(self, row: StockRow) -> StockRow:
-        """Blank our own organisation as owner, spell the location as configured, take off the noise of floats."""
-        return replace(
-            row,
-            location=self._spelled(row.location),
-            owner="" if fold(row.owner) in self._own else row.owner,
-            quantity=_without_noise(row.quantity),
-        )
+    def _owner(self, owner: str) -> str:
+        return "" if fold(owner) in self._own else owner
 
     def _spelled(self, location: str) -> str:
         return self._places.get(fold(location), location)
@@ -212,9 +265,84 @@ def _load(folder: Path, name: str, record: type[_T]) -> Mapping:
     return mapping
 
 
+def _load_moved(folder: Path, name: str) -> Mapping:
+    mapping = _load(folder, name, MovedKey)
+    filled = {field.name for field in mapping.spec.fields}
+    lacking = [name for name in _OF_POSTING if name not in filled]
+    if "reference" in filled and lacking:
+        message = f"{name}.yaml fills reference, so it must fill {', '.join(lacking)} too"
+        raise ConfigError(message, file=str(folder / f"{name}.yaml"))
+    return mapping
+
+
+def _read_moved(mapping: Mapping, raw: Dictionary[str, Any]) -> MovedKey | None:
+    """Read a changed line. What it did may not be readable; its key must not be missed for that."""
+    try:
+        moved: MovedKey | None = mapping.apply(raw)
+        if moved is None or moved.quantity is None:
+            return moved
+        return replace(moved, quantity=_without_noise(moved.quantity))
+    except RecordError:
+        item, location, line = (mapping.field(raw, name) for name in ("item", "location", "document_id"))
+        return MovedKey(item, location, line or "") if item and location else None
+
+
+def _posting(
+    watched: WatchedForm, name: str, raw: Dictionary[str, Any], key: StockKey, moved: MovedKey
+) -> Posting | None:
+    """Return what a line did under a number of ours, or that it was taken back (反审核); None of all other lines."""
+    if moved.posted and (not moved.reference or moved.quantity is None):
+        return None
+    if not moved.posted and not moved.version and raw.get(_STATUS) in _DRAFTS:
+        return None
+    return Posting(
+        document=document_of(watched, raw),
+        version=moved.version,
+        reference=moved.reference,
+        key=key,
+        quantity=_signed(watched, name, moved),
+        posted=moved.posted,
+    )
+
+
+def _signed(watched: WatchedForm, name: str, moved: MovedKey) -> Decimal:
+    """Return what a line took out of its place; bills write quantities without direction."""
+    quantity = moved.quantity or Decimal(0)
+    return -quantity if name in watched.brings else quantity
+
+
+class _Memo(dict[_V, _V]):
+    """What a function made of each value so far."""
+
+    def __init__(self, make: Callable[[_V], _V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, value: _V) -> _V:
+        self[value] = made = self._make(value)
+        return made
+
+
+def _settle(
+    raw: Dictionary[str, Any],
+    outcome: StockRow | RecordError,
+    owners: _Memo[str],
+    places: _Memo[str],
+    quiet: _Memo[Decimal],
+) -> StockRow:
+    """Blank our own organisation as owner, spell the location as configured, take off the noise of floats."""
+    _require_material(raw)
+    if isinstance(outcome, RecordError):
+        raise outcome
+    outcome.location, outcome.owner = places[outcome.location], owners[outcome.owner]
+    outcome.quantity = quiet[outcome.quantity]
+    return outcome
+
+
 def _require_material(raw: Dictionary[str, Any]) -> None:
     """Refuse a row without material: its colour or size would stand at the front of the item's id in its place."""
-    if not fold(raw[MATERIAL]):
+    material = raw[MATERIAL]
+    if not (type(material) is str and material.strip()) and not fold(material):
         raise RecordError(f"{MATERIAL} is blank", reason="missing_field", field="item")
 
 

@@ -22,17 +22,27 @@ class WatchedForm(BaseModel):
         form: the form id at Kingdee.
         mappings: names of mapping files (without `.yaml`) with the target `MovedKey`, one per location of a line; a
             transfer has two, for where the goods leave and where they arrive.
+        brings: those of `mappings` whose lines bring goods to their location; all others take them out of it.
         changed: times that say a line may have changed, the first one never blank. Bills need both their times: an
             audit (审核) sets the approval time and need not touch the modification time.
-        row_id: what identifies a line, in the order that makes an ordering unique.
+        row_id: what identifies a line, also among the hub's postings, in the order that makes an ordering unique; the
+            bill's own id first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     form: FieldName
     mappings: tuple[FileName, ...] = Field(min_length=1)
+    brings: tuple[FileName, ...] = ()
     changed: tuple[FieldName, ...] = Field(default=("FModifyDate", "FApproveDate"), min_length=1)
     row_id: tuple[FieldName, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _bring_by_own_mappings(self) -> WatchedForm:
+        if others := sorted(set(self.brings) - set(self.mappings)):
+            message = f"brings names {others[0]}, which is none of its mappings"
+            raise ValueError(message)
+        return self
 
 
 class BarcodeForm(BaseModel):
@@ -45,21 +55,25 @@ class BarcodeForm(BaseModel):
     material: FieldName = "FMaterialId.FNumber"
 
 
-def _bill(form: str, entry: str, *mappings: str) -> WatchedForm:
-    return WatchedForm(form=form, mappings=mappings, row_id=("FID", f"{entry}_FEntryID"))
+def _bill(form: str, entry: str, *, takes: str = "", brings: str = "") -> WatchedForm:
+    mappings = tuple(name for name in (takes, brings) if name)
+    row_id = ("FID", f"{entry}_FEntryID")
+    return WatchedForm(form=form, mappings=mappings, brings=(brings,) if brings else (), row_id=row_id)
 
 
 # The entry keys are those that others' published queries and saved bills use (those of SAL_RETURNSTOCK and
 # STK_StockCountLoss by analogy with their opposites), and a tenant may have more forms that move stock
 # (STK_StockConvert, STK_MISCELLANEOUS, STK_MisDelivery …): so they are settings, and `check` reads a line of each.
 MOVEMENT_FORMS: tuple[WatchedForm, ...] = (
-    _bill("SAL_OUTSTOCK", "FEntity", "moved_sal_outstock"),
-    _bill("SAL_RETURNSTOCK", "FEntity", "moved_sal_returnstock"),
-    _bill("STK_InStock", "FInStockEntry", "moved_stk_instock"),
-    _bill("STK_TransferDirect", "FBillEntry", "moved_stk_transferdirect_out", "moved_stk_transferdirect_in"),
-    _bill("STK_StockCountGain", "FBillEntry", "moved_stk_stockcountgain"),
-    _bill("STK_StockCountLoss", "FBillEntry", "moved_stk_stockcountloss"),
-    _bill("STK_StatusConvert", "FEntity", "moved_stk_statusconvert"),
+    _bill("SAL_OUTSTOCK", "FEntity", takes="moved_sal_outstock"),
+    _bill("SAL_RETURNSTOCK", "FEntity", brings="moved_sal_returnstock"),
+    _bill("STK_InStock", "FInStockEntry", brings="moved_stk_instock"),
+    _bill(
+        "STK_TransferDirect", "FBillEntry", takes="moved_stk_transferdirect_out", brings="moved_stk_transferdirect_in"
+    ),
+    _bill("STK_StockCountGain", "FBillEntry", brings="moved_stk_stockcountgain"),
+    _bill("STK_StockCountLoss", "FBillEntry", takes="moved_stk_stockcountloss"),
+    _bill("STK_StatusConvert", "FEntity", takes="moved_stk_statusconvert"),
 )
 
 
@@ -82,9 +96,10 @@ class KingdeeSettings(BaseModel):
             request per watched form (8 by default) and one more for each form with changes that might be cut short.
         connect_timeout: seconds to wait for a connection.
         read_timeout: seconds to wait for each piece of an answer.
+        answer_timeout: seconds for a whole answer, however its pieces come.
         overlap_seconds: how far each look for changes reaches back behind the newest change it knows.
-        time_zone: zone of the server's times, which carry none. Used by the self-check alone; mapping files name
-            their own.
+        time_zone: zone of the server's times, which carry none. Used by the self-check and to look up what moved an
+            article; mapping files name their own.
         owner_numbers: organisations whose goods are ours to sell; goods of others are consigned (寄售). Blank means
             `org_number`.
         stock_org_numbers: read stock of these organisations alone; blank means all.
@@ -110,6 +125,7 @@ class KingdeeSettings(BaseModel):
     requests_per_minute: int = Field(default=300, ge=1)
     connect_timeout: float = Field(default=5.0, gt=0)
     read_timeout: float = Field(default=60.0, gt=0)
+    answer_timeout: float = Field(default=120.0, gt=0)
     overlap_seconds: int = Field(default=300, ge=0)
     time_zone: str = "Asia/Shanghai"
     owner_numbers: tuple[str, ...] = ()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from connectors.erp.kingdee.client import Query
 from connectors.erp.kingdee.delta import STOCK_FORM
-from connectors.erp.kingdee.filters import LONGEST_FILTER, all_of, ascending, chunks, literal, one_of
+from connectors.erp.kingdee.filters import LONGEST_FILTER, all_of, any_of, ascending, chunks, one_of
 from connectors.erp.kingdee.mapper import MATERIAL, ROW_ID, material_of
 from hub.contracts import StockPage
 from hub.errors import Truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from connectors.erp.kingdee.mapper import KingdeeMapper
     from connectors.erp.kingdee.pages import PageReader
@@ -27,6 +27,9 @@ STOCK_ORG = "FStockOrgId.FNumber"
 
 _KEYSET_ROOM = 600
 """Characters that "behind this material and warehouse" takes of a filter, for numbers of up to 150 characters."""
+_AND = " AND "
+_JOINT = len(" AND  IN ()")
+"""What joins conditions, at its longest; rather more than an OR takes."""
 
 
 class StockReader:
@@ -89,11 +92,26 @@ class StockReader:
             yield all_of(one_of(LOCATION, some), self._organisations)
 
     def _for_keys(self, keys: Iterable[StockKey]) -> Iterator[str]:
+        """Yield conditions that together name each key's material at its place, as few as the filter's length allows.
+
+        What moves within a second or two is few materials in many shops: a question for each shop would take longer
+        than all else together.
+        """
         wanted: dict[str, set[str]] = {}
         for key in keys:
             wanted.setdefault(key.location, set()).add(material_of(key.item))
+        room = LONGEST_FILTER - _KEYSET_ROOM - len(self._organisations) - len(_AND)
+        together: list[str] = []
+        for clause in self._clauses(wanted, room):
+            if together and sum(map(len, together)) + len(together) * _JOINT + len(clause) > room:
+                yield all_of(any_of(*together), self._organisations)
+                together = []
+            together.append(clause)
+        if together:
+            yield all_of(any_of(*together), self._organisations)
+
+    def _clauses(self, wanted: Mapping[str, Collection[str]], room: int) -> Iterator[str]:
         for location in sorted(wanted):
             at_location = one_of(LOCATION, [location])
-            fixed = len(at_location) + len(literal(location)) + len(self._organisations) + len(MATERIAL)
-            for some in chunks(sorted(wanted[location]), room=LONGEST_FILTER - _KEYSET_ROOM - fixed):
-                yield all_of(at_location, one_of(MATERIAL, some), self._organisations)
+            for some in chunks(sorted(wanted[location]), room=room - len(at_location) - len(MATERIAL) - _JOINT):
+                yield f"({all_of(at_location, one_of(MATERIAL, some))})"

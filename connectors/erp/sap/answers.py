@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from connectors.erp.sap.odata import Row, parse_count
+from connectors.decoding import parse_json
+from connectors.erp.sap.odata import Row, parse_count, parse_float
 from hub.errors import AuthFailed, Locked, ProtocolViolation, Rejected, RemoteError, Unavailable
 
 if TYPE_CHECKING:
@@ -145,14 +146,20 @@ def _classify(
 
 def _read_d(response: requests.Response, operation: str) -> object:
     _refuse_html(response, operation)
-    text = response.content.decode("utf-8", errors="replace").strip()
     try:
-        # Decimal: a quantity must stay what SAP wrote; some servers write numbers instead of strings
-        body = json.loads(text, parse_float=Decimal)
-    except json.JSONDecodeError as error:
+        # strictly: one damaged character makes another article of a row, and its own article would seem to be gone
+        text = response.content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise Unavailable("the answer is damaged: it is not UTF-8", system=SYSTEM, operation=operation) from error
+    try:
+        body = parse_json(text, parse_float)
+    except RecursionError as error:
+        raise ProtocolViolation("the answer is nested too deeply", system=SYSTEM, operation=operation) from error
+    except ValueError as error:
         # JSON that stops in the middle lost its tail on the way (a cut gzip stream decodes without complaint), and
         # may be whole next time
-        if error.pos >= len(text) or (text.startswith(("{", "[")) and not text.endswith(("}", "]"))):
+        ends = isinstance(error, json.JSONDecodeError) and error.pos >= len(text)
+        if ends or (text.startswith(("{", "[")) and not text.endswith(("}", "]"))):
             raise Unavailable("the answer is cut short", system=SYSTEM, operation=operation) from error
         raise ProtocolViolation("the answer is not JSON", system=SYSTEM, operation=operation) from error
     if not isinstance(body, dict) or "d" not in body:
@@ -171,8 +178,10 @@ def _refuse_html(response: requests.Response, operation: str) -> None:
 
 
 def _is_html(response: requests.Response) -> bool:
-    start = response.content[:200].lstrip().lower()
-    return "text/html" in response.headers.get("Content-Type", "") or start.startswith((b"<!doctype html", b"<html"))
+    # a server may call its JSON text/html; what it holds decides
+    start = response.content[:200].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    named_html = "text/html" in response.headers.get("Content-Type", "") and start.startswith(b"<")
+    return named_html or start.startswith((b"<!doctype html", b"<html"))
 
 
 def _read_error(response: requests.Response) -> tuple[list[str], str, str | None]:
@@ -180,7 +189,7 @@ def _read_error(response: requests.Response) -> tuple[list[str], str, str | None
     text = response.content.decode("utf-8", errors="replace")
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         codes = [found.strip() for found in _XML_CODE.findall(text)]
         message = _XML_MESSAGE.search(text)
         return codes, _shorten(message[1]) if message else "", None

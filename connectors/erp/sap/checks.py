@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from connectors.erp.sap.answers import ACTIVATE_ADVICE, SERVICE_INACTIVE
 from connectors.erp.sap.client import DOCUMENT_SERVICE, PRODUCT_SERVICE, STOCK_SERVICE
-from connectors.erp.sap.mapper import ADDED
 from connectors.erp.sap.reading import DOCUMENT_KEY, ITEMS, STOCK, STOCK_KEY, find_newest_document
+from connectors.erp.sap.records import ADDED
 from hub.contracts import CheckResult
 from hub.errors import AuthFailed, RemoteError, Retryable
 
@@ -55,15 +55,14 @@ def _needed_fields(mapper: SapMapper) -> dict[str, list[tuple[str, str, frozense
     stock = _sap_fields(mapper.stock.source_fields) | set(STOCK_KEY)
     article = _sap_fields(mapper.article.source_fields)
     barcode = _sap_fields(mapper.barcode.source_fields) | {"QuantityNumerator", "QuantityDenominator"}
-    transfer = {"IssgOrRcvgMaterial", "IssuingOrReceivingPlant", "IssuingOrReceivingStorageLoc"}
-    movement = _sap_fields(mapper.movement.source_fields) | transfer | {"MaterialDocumentItem"}
-    header = {*DOCUMENT_KEY, "CreationDate", "CreationTime", ITEMS}
+    movement = _sap_fields(mapper.moved_fields) | {"MaterialDocumentItem"}
+    header = {*DOCUMENT_KEY, "CreationDate", "CreationTime", ITEMS, *mapper.header_fields}
     name = {"Language", "ProductDescription"}
     product = (article - name) | {"Product", "to_Description", "to_ProductUnitsOfMeasure"}
     return {
         STOCK_SERVICE: [("stock.yaml", STOCK.entity_set, frozenset(stock))],
         DOCUMENT_SERVICE: [
-            ("changes", "A_MaterialDocumentHeader", frozenset(header)),
+            ("movement.yaml", "A_MaterialDocumentHeader", frozenset(header)),
             ("movement.yaml", "A_MaterialDocumentItem", frozenset(movement)),
         ],
         PRODUCT_SERVICE: [

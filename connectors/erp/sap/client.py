@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from connectors.calls import RequestBudget
 from connectors.erp.sap.answers import (
     SYSTEM,
     Answer,
@@ -18,7 +19,7 @@ from connectors.erp.sap.answers import (
 )
 from connectors.erp.sap.auth import make_login
 from connectors.erp.sap.odata import Row, build_query
-from connectors.http import HttpClient, RequestBudget
+from connectors.http import HttpClient
 from hub.errors import AuthFailed, ProtocolViolation
 
 if TYPE_CHECKING:
@@ -54,8 +55,14 @@ class SapClient:
             budget=RequestBudget(settings.requests_per_minute),
             timeout=(settings.connect_timeout, settings.read_timeout),
             verify=settings.verify_tls,
+            longest_answer=settings.answer_timeout,
         )
         self._login = make_login(settings, self._http)
+
+    @property
+    def http(self) -> HttpClient:
+        """Return what the requests go through."""
+        return self._http
 
     def fetch_rows(self, service: str, entity_set: str, query: Mapping[str, str]) -> Answer:
         """Read one answer of a collection.

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from connectors.erp.sap.odata import Row, exact_quotient
-from connectors.erp.sap.reading import STOCK_KEY, identify
-from hub.contracts import BarcodeRecord, ItemRecord, Rejection
+from connectors.erp.sap.reading import stock_row_id
+from connectors.erp.sap.records import ADDED, build_item, choose_name, map_barcodes, reject
 from hub.errors import RecordError
-from hub.mapping import load_mapping
+from hub.mapping import MovedKey, load_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hub.contracts import StockRow
-    from hub.mapping import ArticleRow, BarcodeRow, MovedKey
-    from hub.mapping import Mapping as MappingFile
+    from hub.contracts import ItemRecord, Rejection, StockRow
+    from hub.mapping import ArticleRow
 
-_ONE = Decimal(1)
-ADDED = "connector"
-"""The raw field under which the connector puts what it worked out itself; mapping files call it `connector.NAME`."""
+_ROW_ID = f"{ADDED}.row_id"
+_OTHER_SIDE = ("IssgOrRcvgMaterial", "IssuingOrReceivingPlant", "IssuingOrReceivingStorageLoc")
+_HEADER = "to_MaterialDocumentHeader"
 
 
 class SapMapper:
@@ -43,34 +41,53 @@ class SapMapper:
         self._languages = tuple(languages)
         self.version = " ".join(m.version for m in (self.stock, self.article, self.barcode, self.movement))
 
-    def parse_stock(self, rows: Iterable[Mapping[str, Any]]) -> tuple[list[StockRow], list[Rejection]]:
-        """Map stock rows; those that can't be used come back as rejections."""
+    @property
+    def stock_fields(self) -> tuple[str, ...]:
+        """Return the fields of SAP's that a stock row is made of."""
+        return tuple(path for path in self.stock.source_fields if not path.startswith(f"{ADDED}."))
+
+    @property
+    def moved_fields(self) -> tuple[str, ...]:
+        """Return the fields of SAP's that are read of a document's item, for both its sides."""
+        own = (path for path in self.movement.source_fields if not path.startswith(f"{_HEADER}."))
+        return (*own, *_OTHER_SIDE)
+
+    @property
+    def header_fields(self) -> tuple[str, ...]:
+        """Return the fields of SAP's that are read of a document's header for its items."""
+        paths = (path.partition(".") for path in self.movement.source_fields)
+        return tuple(field for entity, _, field in paths if entity == _HEADER)
+
+    def parse_stock(self, rows: Sequence[Row]) -> tuple[list[StockRow], list[Rejection]]:
+        """Map stock rows, and note in each its identity; those that can't be used come back as rejections."""
+        for row in rows:
+            row[_ROW_ID] = stock_row_id(row)
         records: list[StockRow] = []
         rejected: list[Rejection] = []
-        for row in rows:
-            raw = {**row, ADDED: {"row_id": "|".join(identify(row, STOCK_KEY))}}
-            try:
-                record: StockRow | None = self.stock.apply(raw)
-            except RecordError as error:
-                rejected.append(_reject(self.stock, raw, error))
-                continue
-            if record is not None:
-                records.append(record)
+        for row, outcome in zip(rows, self.stock.apply_all(rows), strict=True):
+            if isinstance(outcome, RecordError):
+                rejected.append(reject(self.stock, row, outcome))
+            elif outcome is not None:
+                records.append(outcome)
         return records, rejected
 
-    def parse_moved(self, items: Iterable[Row]) -> tuple[list[MovedKey], list[Rejection]]:
-        """Map the items of a material document, both sides of a transfer."""
+    def parse_moved(self, header: Row, items: Iterable[Row]) -> tuple[list[MovedKey], list[Rejection]]:
+        """Map the items of a material document.
+
+        Of a transfer's other side only the key is told: SAP writes it as an item of its own, which says what it moved.
+        """
         records: list[MovedKey] = []
         rejected: list[Rejection] = []
         for item in items:
-            for raw in _sides(item):
+            own = {**item, _HEADER: header}
+            for raw in (own, *_other_sides(own)):
                 try:
                     record: MovedKey | None = self.movement.apply(raw)
                 except RecordError as error:
-                    rejected.append(_reject(self.movement, raw, error))
+                    rejected.append(reject(self.movement, raw, error))
                     continue
                 if record is not None:
-                    records.append(record)
+                    records.append(record if raw is own else MovedKey(record.item, record.location))
         return records, rejected
 
     def parse_item(
@@ -81,38 +98,15 @@ class SapMapper:
         try:
             article: ArticleRow | None = self.article.apply(raw)
         except RecordError as error:
-            return None, [_reject(self.article, raw, error)]
+            return None, [reject(self.article, raw, error)]
         if article is None:
             return None, []
-        barcodes, rejected = self._parse_barcodes(article, units)
-        attributes = {"colour": article.colour, "size": article.size}
-        record = ItemRecord(
-            item=article.item,
-            name=article.name,
-            unit=article.unit,
-            gtin=article.gtin,
-            barcodes=tuple(barcodes),
-            category=article.category,
-            brand=article.brand,
-            attributes={name: value for name, value in attributes.items() if value},
-            active=article.active,
-        )
-        return record, rejected
-
-    def _parse_barcodes(self, article: ArticleRow, units: Sequence[Row]) -> tuple[list[BarcodeRecord], list[Rejection]]:
-        factors = {article.gtin: BarcodeRecord(article.gtin, _ONE)} if article.gtin else {}
-        rejected: list[Rejection] = []
-        for unit in units:
-            factor = exact_quotient(unit.get("QuantityNumerator"), unit.get("QuantityDenominator"))
-            raw = {**unit, ADDED: {"factor": factor}}
-            try:
-                row: BarcodeRow | None = self.barcode.apply(raw)
-                if row is not None:
-                    _check_factor(row, factors.get(row.code))
-                    factors[row.code] = BarcodeRecord(row.code, row.factor)
-            except RecordError as error:
-                rejected.append(_reject(self.barcode, raw, error, item=article.item))
-        return list(factors.values()), rejected
+        added = [
+            {**unit, ADDED: {"factor": exact_quotient(unit.get("QuantityNumerator"), unit.get("QuantityDenominator"))}}
+            for unit in units
+        ]
+        barcodes, rejected = map_barcodes(self.barcode, article, added)
+        return build_item(article, barcodes), rejected
 
     def _choose_name(self, names: Sequence[Row]) -> str | None:
         by_language = {
@@ -120,24 +114,11 @@ class SapMapper:
             for row in names
             if isinstance(text := row.get("ProductDescription"), str) and text.strip()
         }
-        for language in self._languages:
-            if language in by_language:
-                return by_language[language]
-        return by_language[min(by_language)] if by_language else None
+        return choose_name(by_language, self._languages)
 
 
-def _check_factor(row: BarcodeRow, known: BarcodeRecord | None) -> None:
-    """Refuse a factor that no package can have, or that contradicts the same code on another unit."""
-    if row.factor <= 0:
-        raise RecordError(f"factor: {row.code} would hold {row.factor} base units", reason="bad_value", field="factor")
-    if known is not None and known.factor != row.factor:
-        message = f"factor: {row.code} holds {row.factor} on unit {row.unit} and {known.factor} on another"
-        raise RecordError(message, reason="bad_value", field="factor")
-
-
-def _sides(item: Row) -> Iterator[Row]:
-    """Yield a document item, and its other side where goods went to, or came from, another storage location."""
-    yield item
+def _other_sides(item: Row) -> Iterator[Row]:
+    """Yield the other side of a document's item where goods went to, or came from, another storage location."""
     if _text(item.get("IssuingOrReceivingStorageLoc")):
         yield {
             **item,
@@ -145,11 +126,6 @@ def _sides(item: Row) -> Iterator[Row]:
             "Plant": _text(item.get("IssuingOrReceivingPlant")) or item.get("Plant"),
             "StorageLocation": item["IssuingOrReceivingStorageLoc"],
         }
-
-
-def _reject(mapping: MappingFile, raw: Mapping[str, Any], error: RecordError, item: str | None = None) -> Rejection:
-    location = mapping.field(raw, "location") if "location" in mapping.targets else None
-    return Rejection(error.reason, error.message, raw, item or mapping.field(raw, "item"), location)
 
 
 def _text(value: object) -> str:

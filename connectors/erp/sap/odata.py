@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DATE = re.compile(r"/Date\((-?\d+)(?:[+-]\d+)?\)/")
+_DATE = re.compile(r"/Date\((-?\d+)([+-]\d+)?\)/")
 _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?")
+_FLOAT = Context(prec=15, traps=[])
 # quotes, brackets and separators of OData's own syntax stay readable; what is special in a URL is encoded
 _SAFE = "'(),/:"
 
@@ -72,6 +73,17 @@ def created_after(moment: datetime, key: Mapping[str, str]) -> str:
     return any_of([f"({condition})" for condition in later])
 
 
+def behind(key: Mapping[str, str], *, including: bool = False) -> str:
+    """Return the condition "behind these values, in the order of their fields"; `including`: at them, or behind."""
+    later: list[str] = []
+    at: list[str] = []
+    for name, value in key.items():
+        operator = "ge" if including and len(later) == len(key) - 1 else "gt"
+        later.append(all_of([*at, f"{name} {operator} {text_literal(value)}"]))
+        at.append(equals(name, value))
+    return later[0] if len(later) == 1 else any_of([f"({condition})" for condition in later])
+
+
 def build_query(parameters: Mapping[str, str]) -> str:
     """Return a percent-encoded query string.
 
@@ -119,13 +131,25 @@ def parse_count(value: object) -> int | None:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
 
 
+def parse_float(text: str) -> Decimal:
+    """Return a JSON number with a fraction or an exponent as the decimal that the server meant.
+
+    SAP writes Edm.Decimal as text, exactly. A server that writes numbers has passed it through a binary float, which
+    keeps 15 significant digits of any decimal; what stands behind them (0.30000000000000004) is noise.
+    """
+    return _FLOAT.create_decimal(text)
+
+
 def parse_day(value: object) -> date | None:
-    """Return the calendar day of an Edm.DateTime, `/Date(milliseconds)/` or ISO text; None if it is neither."""
+    """Return the calendar day of an Edm.DateTime, `/Date(milliseconds)/` or ISO text; None if it is neither.
+
+    With an offset, `/Date(milliseconds+minutes)/`, the milliseconds are UTC and the day is the one over there.
+    """
     if not isinstance(value, str):
         return None
     try:
         if found := _DATE.fullmatch(value):
-            return (_EPOCH + timedelta(milliseconds=int(found[1]))).date()
+            return (_EPOCH + timedelta(milliseconds=int(found[1]), minutes=int(found[2] or 0))).date()
         return date.fromisoformat(value[:10])
     except (ValueError, OverflowError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -19,10 +20,14 @@ class SapSettings(BaseModel):
         fallback_language: taken for a name that does not exist in `language`.
         page_rows: rows asked for at once; SAP caps answers at 5000 (SAP KBA 3626726).
         product_page_rows: articles at once; each brings its names and units, so fewer.
-        document_page_rows: material documents at once; each brings its items, so fewer.
+        document_page_rows: headers of material documents at once.
         requests_per_minute: budget shared by all threads of this connection.
         connect_timeout: seconds.
         read_timeout: seconds between two bytes of an answer.
+        answer_timeout: seconds for a whole answer, however its bytes come.
+        time_zone: the application server's, as IANA names it; creation times of documents are local to it and say so
+            nowhere. A zone further east than the true one leaves documents of a wrong clock unnoticed for longer; one
+            further west only makes each look read more.
         overlap_seconds: how far each look for changes goes back behind the newest document seen. A document becomes
             visible when it is committed and carries the time when it was begun, so the window must be longer than
             the longest posting.
@@ -45,10 +50,12 @@ class SapSettings(BaseModel):
     fallback_language: str = Field(default="EN", pattern=r"^[A-Z]{2}$")
     page_rows: int = Field(default=5000, ge=2)
     product_page_rows: int = Field(default=1000, ge=2)
-    document_page_rows: int = Field(default=1000, ge=1)
+    document_page_rows: int = Field(default=5000, ge=1)
     requests_per_minute: int = Field(default=600, ge=1)
     connect_timeout: float = Field(default=5.0, gt=0)
     read_timeout: float = Field(default=60.0, gt=0)
+    answer_timeout: float = Field(default=120.0, gt=0)
+    time_zone: ZoneInfo = ZoneInfo("Asia/Shanghai")
     overlap_seconds: int = Field(default=300, ge=0)
     filter_length: int = Field(default=1500, ge=200)
     lock_codes: frozenset[str] = frozenset({"56/393", "M3/682", "MC/601"})

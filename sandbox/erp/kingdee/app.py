@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
@@ -14,13 +15,14 @@ from starlette.routing import Route
 
 from sandbox.catalogue import DEMO_SEED
 from sandbox.erp.kingdee.control import WorldControl
-from sandbox.erp.kingdee.faults import FAULTS, Faults
+from sandbox.erp.kingdee.faults import FAULTS
 from sandbox.erp.kingdee.service import Services
 from sandbox.erp.kingdee.session import LOGINS, SID_NAME, Admission, Sessions
 from sandbox.erp.kingdee.signature import Verdict
 from sandbox.erp.kingdee.wire import AUTH_FAILED, LOST, ApiError, ServerFailure, parse_call, refusal, render
 from sandbox.erp.kingdee.world import World
 from sandbox.faults import Switchboard
+from sandbox.transport import NESTED_TOO_DEEPLY, DrippingResponse, damage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,7 +42,7 @@ class Server:
     """The WebAPI's HTTP half: sessions, transport faults and cookies around the services."""
 
     def __init__(self, world: World, switchboard: Switchboard, max_rows: int) -> None:
-        self._faults = Faults(switchboard)
+        self._faults = switchboard
         self.sessions = Sessions()
         self._services = Services(world, self._faults, max_rows)
 
@@ -65,11 +67,26 @@ class Server:
         slow = self._faults.strike("slow")
         if slow is not None:
             await asyncio.sleep(float(slow.get("seconds", 5)))
-        return response if cut is None else CutResponse(bytes(response.body).decode())
+        return self._spoilt(response) if cut is None else CutResponse(bytes(response.body).decode())
+
+    def _spoilt(self, response: Response) -> Response:
+        """Return an answer as the faults of its way here leave it."""
+        drip = self._faults.strike("drip")
+        if drip is not None:
+            body = bytes(response.body)
+            return DrippingResponse(body, media_type="application/json", seconds=float(drip.get("seconds", 0.02)))
+        if self._faults.strike("deep-json") is not None:
+            return _json(NESTED_TOO_DEEPLY)
+        if self._faults.strike("bad-utf8") is not None:
+            response.body = damage(bytes(response.body))
+        if self._faults.strike("wrong-type") is not None:
+            response.headers["content-type"] = "text/html; charset=gbk"
+        return response
 
     def _transport_fault(self) -> Response | None:
-        if self._faults.strike("html-502") is not None:
-            return HTMLResponse(_BAD_GATEWAY, status_code=502)
+        failed = self._faults.strike("html-502")
+        if failed is not None:
+            return HTMLResponse(_BAD_GATEWAY, status_code=int(failed.get("status", 502)))
         if self._faults.strike("html-200") is not None:
             return HTMLResponse(_LOGIN_PAGE)
         limited = self._faults.strike("rate-429")
@@ -78,9 +95,9 @@ class Server:
             return PlainTextResponse("请求过于频繁，请稍后再试", status_code=429, headers={"Retry-After": seconds})
         if self._faults.strike("busy-text") is not None:
             return PlainTextResponse("服务器繁忙，请稍后重试")
-        failed = self._faults.strike("response-error-text")
-        if failed is not None:
-            return _failure(str(failed.get("message", "未将对象引用设置到对象的实例。")))
+        escaped = self._faults.strike("response-error-text")
+        if escaped is not None:
+            return _failure(str(escaped.get("message", "未将对象引用设置到对象的实例。")))
         return None
 
     def _serve(self, request: Request, method: str, body: bytes) -> Response:
@@ -128,7 +145,7 @@ class CutResponse(Response):
         await send({"type": "http.response.body", "body": half, "more_body": True})
 
 
-def _json(text: str) -> Response:
+def _json(text: str | bytes) -> Response:
     return Response(text, media_type="application/json; charset=utf-8")
 
 
@@ -143,6 +160,7 @@ def create_app(
     seed: int = DEMO_SEED,
     moves_per_minute: float = 0,
     max_rows: int = 2000,
+    behind: timedelta = timedelta(),
 ) -> Starlette:
     """Return the sandbox; its state is in the SQLite file `database` and found again by the next app on that file.
 
@@ -152,9 +170,10 @@ def create_app(
         seed: what the catalogue and the opening stock are drawn from.
         moves_per_minute: how many random movements a background task posts on average; 0 for none.
         max_rows: the most rows of one query page; a larger Limit is cut silently.
+        behind: how far the server's clock is behind at first.
     """
-    world = World(database, articles=articles, seed=seed)
     switchboard = Switchboard(FAULTS)
+    world = World(database, articles=articles, seed=seed, strike=switchboard.strike, behind=behind)
     server = Server(world, switchboard, max_rows)
     control = WorldControl(world, server.sessions.clear)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
-    from sandbox.erp.kingdee.faults import Faults
     from sandbox.erp.kingdee.world import World
+    from sandbox.faults import Switchboard
 
 NEGATIVE_FLAG: Final = "STK_InvCheckResult"
 _EDITABLE: Final = frozenset("ZAD")
@@ -46,7 +46,7 @@ class Saved:
 class BillService:
     """The writing half of DynamicFormService."""
 
-    def __init__(self, world: World, faults: Faults) -> None:
+    def __init__(self, world: World, faults: Switchboard) -> None:
         self._world = world
         self._faults = faults
         self._operations: dict[str, Callable[[BillForm, sqlite3.Row, bool], None]] = {
@@ -75,7 +75,7 @@ class BillService:
         models = options.get("model")
         if not isinstance(models, list):
             raise ApiError("批量保存的Model应为数组。", BAD_REQUEST)
-        partial = self._faults.strike("partial-batch", form.form_id) is not None
+        partial = self._faults.strike("partial-batch", form=form.form_id) is not None
         errors: list[dict[str, Any]] = []
         entities: list[dict[str, Any]] = []
         for index, model in enumerate(models[:-1] if partial else models):
@@ -118,7 +118,7 @@ class BillService:
         head.pop(form.entry_key.lower(), None)
         if not draft:
             problems = [*missing_head(form, head), *problems]
-        forced = self._faults.strike("required-field", form.form_id)
+        forced = self._faults.strike("required-field", form=form.form_id)
         if forced is not None:
             field = str(forced.get("field", "FSalerId"))
             problems.insert(0, Problem(field, f"字段“{field}”是必填项，不能为空"))
@@ -137,7 +137,7 @@ class BillService:
             )
             return posted.bill_id, posted.bill_no
         delete = is_true(options.get("isdeleteentry"), default=True)
-        delete = self._faults.strike("delete-entry", form.form_id) is not None or delete
+        delete = self._faults.strike("delete-entry", form=form.form_id) is not None or delete
         named = form.entry_key.lower() in model
         self._update(bill, head, lines, existing, delete=delete and named)
         return int(bill["id"]), str(bill["number"])
@@ -146,7 +146,7 @@ class BillService:
         bill_id = int(model.get("fid") or 0)
         number = str(model.get("fbillno") or "")
         if not bill_id:
-            if number and self._world.find_bill(form.form_id, number=number):
+            if self._world.is_taken(form.form_id, number):
                 raise RefusedError(Problem("FBillNo", f"单据编号“{number}”已存在，请重新录入"))
             return None
         bill = self._world.find_bill(form.form_id, bill_id=bill_id)
@@ -189,7 +189,7 @@ class BillService:
         wanted = _wanted(options)
         if not wanted:
             raise ApiError("Numbers和Ids不能同时为空。", BAD_REQUEST)
-        partial = len(wanted) > 1 and self._faults.strike("partial-batch", form.form_id) is not None
+        partial = len(wanted) > 1 and self._faults.strike("partial-batch", form=form.form_id) is not None
         errors: list[dict[str, Any]] = []
         entities: list[dict[str, Any]] = []
         for index, (number, bill_id) in enumerate(wanted[:-1] if partial else wanted):
@@ -219,12 +219,12 @@ class BillService:
                 operation(form, bill, allow_negative)
 
     def _meet_lock(self, form: BillForm, number: str) -> None:
-        if self._faults.strike("locked", form.form_id) is not None:
+        if self._faults.strike("locked", form=form.form_id) is not None:
             text = f"网控：单据“{number}”已被其他用户修改或正在被用户“张三”操作，请稍后重试"
             raise RefusedError(Problem("", text))
 
     def _submit(self, form: BillForm, bill: sqlite3.Row, _allow_negative: bool) -> None:  # noqa: FBT001
-        if self._faults.strike("submit-fails", form.form_id) is not None:
+        if self._faults.strike("submit-fails", form=form.form_id) is not None:
             raise RefusedError(Problem("", f"单据“{bill['number']}”提交失败：工作流未找到合适的审批人"))
         _require(bill, "AD", "提交")
         self._world.set_status(bill["id"], "B")
@@ -243,13 +243,12 @@ class BillService:
 
     def _delete(self, _form: BillForm, bill: sqlite3.Row, _allow_negative: bool) -> None:  # noqa: FBT001
         _require(bill, "ZAD", "删除")
-        with self._world.database.transaction() as connection:
-            connection.execute("DELETE FROM bill WHERE id = ?", (bill["id"],))
+        self._world.delete(bill["id"])
 
     def audit_first(self, form_id: str, data: Mapping[str, Any]) -> None:
         """Let somebody else audit the submitted bills of a call before it, if that fault is on."""
         form = bill_forms().get(form_id.lower())
-        if form is None or self._faults.strike("already-audited", form.form_id) is None:
+        if form is None or self._faults.strike("already-audited", form=form.form_id) is None:
             return
         for number, bill_id in _wanted(lowered(data)):
             bill = self._world.find_bill(form.form_id, number=number, bill_id=bill_id)

@@ -45,15 +45,19 @@ CREATE TABLE IF NOT EXISTS inventory (
     owner TEXT NOT NULL, keeper TEXT NOT NULL, quantity INTEGER NOT NULL, locked INTEGER NOT NULL,
     updated TEXT NOT NULL,
     UNIQUE (material, colour, size, stock, status, owner_type, owner, lot, produced, expires, keeper));
+CREATE INDEX IF NOT EXISTS inventory_key ON inventory
+    (rtrim(material) COLLATE NOCASE, rtrim(stock) COLLATE NOCASE, rtrim(fid) COLLATE NOCASE);
+CREATE INDEX IF NOT EXISTS inventory_updated ON inventory (updated);
 CREATE TABLE IF NOT EXISTS bill (
     id INTEGER PRIMARY KEY, form TEXT NOT NULL, number TEXT NOT NULL, date TEXT NOT NULL, status TEXT NOT NULL,
-    created TEXT NOT NULL, modified TEXT NOT NULL, approved TEXT, model TEXT NOT NULL, UNIQUE (form, number));
+    created TEXT NOT NULL, modified TEXT NOT NULL, approved TEXT, model TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS bill_number ON bill (form, number);
 CREATE INDEX IF NOT EXISTS bill_modified ON bill (form, modified);
 CREATE TABLE IF NOT EXISTS entry (
     id INTEGER PRIMARY KEY, bill INTEGER NOT NULL REFERENCES bill (id) ON DELETE CASCADE, line INTEGER NOT NULL,
     material TEXT NOT NULL, colour TEXT NOT NULL, size TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
     lot TEXT NOT NULL, produced TEXT NOT NULL, expires TEXT NOT NULL, from_status TEXT NOT NULL,
-    to_status TEXT NOT NULL, quantity INTEGER NOT NULL, unit TEXT NOT NULL);
+    to_status TEXT NOT NULL, quantity INTEGER NOT NULL, factor INTEGER NOT NULL, unit TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS entry_bill ON entry (bill);
 CREATE TABLE IF NOT EXISTS effect (
     id INTEGER PRIMARY KEY, bill INTEGER NOT NULL, stock TEXT NOT NULL, material TEXT NOT NULL, colour TEXT NOT NULL,

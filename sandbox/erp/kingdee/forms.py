@@ -60,13 +60,17 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class BillForm:
-    """What a kind of bill is called and does: it `takes` from a warehouse, `puts` into one, or moves no stock."""
+    """What a kind of bill is called and does: it `takes` from a warehouse, `puts` into one, or moves no stock.
+
+    `quantity` is the entry's field in the unit of entry, `base_quantity` the one in the base unit.
+    """
 
     form_id: str
     title: str
     prefix: str
     entry_key: str
     quantity: str
+    base_quantity: str
     takes: bool = False
     puts: bool = False
     source_field: str = ""
@@ -75,24 +79,28 @@ class BillForm:
     required_in_entry: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
 
+    def drew(self, number: str) -> bool:
+        """Return whether a bill's number is one that the form drew, and not one that somebody gave it."""
+        return re.fullmatch(rf"{self.prefix}\d{{6,}}", number) is not None
+
 
 _ORDER_HEAD = ("FBillTypeID", "FDate", "FSaleOrgId", "FCustId", "FSalerId", "FSaleOrderFinance.FSettleCurrId")
 _ORDER_ENTRY = ("FUnitID", "FPriceUnitId", "FStockUnitID", "FSettleOrgIds", "FDeliveryDate")
 _BILLS = (
     BillForm(
-        *("SAL_OUTSTOCK", "销售出库单", "XSCKD", "FEntity", "FRealQty"),
+        *("SAL_OUTSTOCK", "销售出库单", "XSCKD", "FEntity", "FRealQty", "FBaseUnitQty"),
         takes=True,
         source_field="FStockID",
         required=("FDate", "FSaleOrgId", "FCustomerID", "FStockOrgId"),
     ),
     BillForm(
-        *("STK_InStock", "采购入库单", "CGRK", "FInStockEntry", "FRealQty"),
+        *("STK_InStock", "采购入库单", "CGRK", "FInStockEntry", "FRealQty", "FBaseUnitQty"),
         puts=True,
         target_field="FStockID",
         required=("FDate", "FStockOrgId", "FSupplierId"),
     ),
     BillForm(
-        *("STK_TransferDirect", "直接调拨单", "ZJDB", "FBillEntry", "FQty"),
+        *("STK_TransferDirect", "直接调拨单", "ZJDB", "FBillEntry", "FQty", "FBaseQty"),
         takes=True,
         puts=True,
         source_field="FSrcStockID",
@@ -101,32 +109,32 @@ _BILLS = (
         extra=("FTransferDirect", "FBizType"),
     ),
     BillForm(
-        *("SAL_RETURNSTOCK", "销售退货单", "XSTHD", "FEntity", "FRealQty"),
+        *("SAL_RETURNSTOCK", "销售退货单", "XSTHD", "FEntity", "FRealQty", "FBaseUnitQty"),
         puts=True,
         target_field="FStockID",
         required=("FDate", "FSaleOrgId", "FRetcustId", "FStockOrgId"),
     ),
     BillForm(
-        *("STK_StockCountGain", "盘盈单", "PYD", "FBillEntry", "FQty"),
+        *("STK_StockCountGain", "盘盈单", "PYD", "FBillEntry", "FGainQty", "FBaseGainQty"),
         puts=True,
         target_field="FStockID",
         required=("FDate", "FStockOrgId"),
     ),
     BillForm(
-        *("STK_StockCountLoss", "盘亏单", "PKD", "FBillEntry", "FQty"),
+        *("STK_StockCountLoss", "盘亏单", "PKD", "FBillEntry", "FLossQty", "FBaseLossQty"),
         takes=True,
         source_field="FStockID",
         required=("FDate", "FStockOrgId"),
     ),
     BillForm(
-        *("STK_StatusConvert", "库存状态转换单", "KCZT", "FEntity", "FQty"),
+        *("STK_StatusConvert", "库存状态转换单", "KCZT", "FEntity", "FQty", "FBaseQty"),
         takes=True,
         puts=True,
         source_field="FStockID",
         required=("FDate", "FStockOrgId"),
     ),
     BillForm(
-        *("SAL_SaleOrder", "销售订单", "XSDD", "FSaleOrderEntry", "FQty"),
+        *("SAL_SaleOrder", "销售订单", "XSDD", "FSaleOrderEntry", "FQty", "FBaseUnitQty"),
         required=_ORDER_HEAD,
         required_in_entry=_ORDER_ENTRY,
     ),
@@ -148,10 +156,10 @@ def _variant_columns(alias: str, prefix: str = "FAuxPropId") -> tuple[Column, ..
     )
 
 
-def _material_columns() -> tuple[Column, ...]:
+def _material_columns(number: str = "m.number") -> tuple[Column, ...]:
     return (
         Column("FMaterialId", "m.id", Kind.INTEGER),
-        Column("FMaterialId.FNumber", "m.number"),
+        Column("FMaterialId.FNumber", number),
         Column("FMaterialId.FName", "m.name"),
         Column("FMaterialId.FSpecification", "m.specification"),
     )
@@ -168,10 +176,10 @@ def _inventory() -> Form:
         Column("FKeeperTypeId", "'BD_KeeperOrg'"),
         Column("FKeeperId.FNumber", "i.keeper"),
         Column("FStockId", "w.id", Kind.INTEGER),
-        Column("FStockId.FNumber", "w.number"),
+        Column("FStockId.FNumber", "i.stock"),
         Column("FStockId.FName", "w.name"),
         Column("FStockLocId", "0", Kind.INTEGER),
-        *_material_columns(),
+        *_material_columns("i.material"),
         *_variant_columns("i"),
         Column("FLot.FNumber", "NULLIF(i.lot, '')"),
         Column("FProduceDate", "NULLIF(i.produced, '')", Kind.DATE),
@@ -247,7 +255,6 @@ def _barcode() -> Form:
 
 def _bill_query(bill: BillForm) -> Form:
     entry_ids = {"FEntity_FEntryID", f"{bill.entry_key}_FEntryID", "FEntryID"}
-    quantities = {bill.quantity, "FQty", "FBaseQty", "FBaseUnitQty"}
     stock_fields = {bill.source_field: "e.source", bill.target_field: "e.target"}
     if bill.form_id != "STK_TransferDirect":
         stock_fields["FStockID"] = "COALESCE(NULLIF(e.source, ''), e.target)"
@@ -266,7 +273,9 @@ def _bill_query(bill: BillForm) -> Form:
         *(Column(f"{bill.entry_key}_FSeq", "e.line", Kind.INTEGER), Column("FSeq", "e.line", Kind.INTEGER)),
         *_material_columns(),
         *_variant_columns("e"),
-        *(Column(name, "e.quantity", Kind.QUANTITY) for name in sorted(quantities)),
+        Column(bill.quantity, "(e.quantity / e.factor)", Kind.QUANTITY),
+        Column(bill.base_quantity, "e.quantity", Kind.QUANTITY),
+        Column("FBaseUnitID.FNumber", "m.unit"),
         Column("FUnitID.FNumber", "e.unit"),
         Column("FLot.FNumber", "NULLIF(e.lot, '')"),
         Column("FStockStatusID.FNumber", "e.from_status"),

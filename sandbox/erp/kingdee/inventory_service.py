@@ -10,18 +10,18 @@ from sandbox.erp.kingdee.wire import is_true
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.erp.kingdee.faults import Faults
     from sandbox.erp.kingdee.world import World
+    from sandbox.faults import Switchboard
 
 _MOST_ROWS: Final = 10_000
 _ORGANISATION_ID: Final = 1
 _FILTERS: Final = {"fmaterialnumbers": "i.material", "fstocknumbers": "i.stock", "flotnumbers": "i.lot"}
 
 
-def inventory_data(world: World, faults: Faults, data: Mapping[str, Any]) -> dict[str, Any]:
+def inventory_data(world: World, faults: Switchboard, data: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one page; `pageindex` counts from 1, `rowcount` is the number of rows of all pages."""
     given = {str(name).lower(): value for name, value in data.items()}
-    if faults.strike("empty-answer", "GetInventoryData") is not None:
+    if faults.strike("empty-answer", form="GetInventoryData") is not None:
         return {"success": True, "message": "", "rowcount": 0, "data": []}
     clauses, parameters = ["1"], []
     for name, column in _FILTERS.items():

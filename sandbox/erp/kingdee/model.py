@@ -114,7 +114,7 @@ def _read_line(form: BillForm, entry: Mapping[str, Any], before: sqlite3.Row | N
     line = replace(line, **texts)  # type: ignore[arg-type]  # only text fields are named
     for name in (form.quantity.lower(), "fqty"):
         if name in entry:
-            return replace(line, quantity=_quantity(entry[name]))
+            return replace(line, quantity=_quantity(entry[name]) * line.factor)
     return line
 
 

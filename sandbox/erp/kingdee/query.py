@@ -7,6 +7,7 @@ unique OrderString the order of equal rows changes from call to call.
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,17 +16,19 @@ from sandbox.erp.kingdee.credentials import ORG_NUM
 from sandbox.erp.kingdee.database import QUANTITY_SCALE, wire_time
 from sandbox.erp.kingdee.filters import Condition, no_such_field, parse_filter, parse_order
 from sandbox.erp.kingdee.forms import Column, Form, Kind, query_forms
+from sandbox.erp.kingdee.movement import Movement
+from sandbox.erp.kingdee.stirring import move_or_take_back
 from sandbox.erp.kingdee.stock import SELLABLE
 from sandbox.erp.kingdee.wire import BAD_REQUEST, EMPTY_KEYS, ApiError
-from sandbox.erp.kingdee.world import Movement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sandbox.erp.kingdee.faults import Faults
     from sandbox.erp.kingdee.world import World
+    from sandbox.faults import Switchboard
 
 _INVENTORY: Final = "STK_Inventory"
+_BEHIND_A_KEY: Final = re.compile(r"FMaterialId\.FNumber\s*>", re.IGNORECASE)
 _PRIME: Final = 1_000_003
 _NOISE: Final = 1e-10  # the vendor's databases keep ten decimals
 
@@ -41,12 +44,13 @@ class Query:
     order: str
     start: int
     count: int
+    later_page: bool
 
 
 class QueryEngine:
     """Answers queries from the world's books."""
 
-    def __init__(self, world: World, faults: Faults, max_rows: int) -> None:
+    def __init__(self, world: World, faults: Switchboard, max_rows: int) -> None:
         self._world = world
         self._faults = faults
         self._max_rows = max_rows
@@ -69,6 +73,7 @@ class QueryEngine:
     def _understand(self, data: Mapping[str, Any]) -> Query:
         given = {str(name).lower(): value for name, value in data.items()}
         form_id = str(given.get("formid") or "").strip()
+        where, start = _filter_text(given.get("filterstring")), max(0, _number(given, "startrow"))
         form = query_forms().get(form_id.lower())
         if form is None:
             raise ApiError(f"业务对象{form_id}不存在，请检查FormId。", BAD_REQUEST)
@@ -80,10 +85,11 @@ class QueryEngine:
             form=form,
             names=names,
             columns=columns,
-            condition=parse_filter(form, _filter_text(given.get("filterstring"))),
+            condition=parse_filter(form, where),
             order=self._order(form, str(given.get("orderstring") or "")),
-            start=max(0, _number(given, "startrow")),
+            start=start,
             count=self._count(form, given),
+            later_page=start > 0 or _BEHIND_A_KEY.search(where) is not None,
         )
 
     def _order(self, form: Form, order_string: str) -> str:
@@ -111,7 +117,7 @@ class QueryEngine:
         return count
 
     def _strike(self, fault_id: str, form: Form) -> Mapping[str, Any] | None:
-        return self._faults.strike(fault_id, form.form_id)
+        return self._faults.strike(fault_id, form=form.form_id)
 
     # --- running
     def _run(self, query: Query) -> list[list[Any]]:
@@ -151,18 +157,23 @@ class QueryEngine:
             every = max(2, round(1 / max(float(shrunk.get("share", 0.1)), 0.001)))
             rows = rows[::every]
         if doubled is not None:
-            rows = [row for number, row in enumerate(rows) for _ in range(2 if number % 50 == 0 else 1)]
-        if truncated is not None:
+            twice = _contradict if doubled.get("conflict") else tuple
+            rows = [
+                copy for number, row in enumerate(rows) for copy in ((row, twice(row)) if number % 50 == 0 else (row,))
+            ]
+        if truncated is not None and len(rows) > int(truncated.get("rows", 100)):
             rows = rows[: int(len(rows) * float(truncated.get("share", 0.6)))]
         return rows
 
     # --- faults that really change the books, so that the books stay the truth
     def _stir(self, query: Query) -> None:
+        if self._strike("bills-taken-back", query.form) is not None:
+            move_or_take_back(self._world)
         if query.form.form_id != _INVENTORY:
             return
         if self._strike("negative-quantity", query.form) is not None:
             self._sell_first(query, extra=2 * QUANTITY_SCALE)
-        if query.start > 0 and self._strike("rows-move-between-pages", query.form) is not None:
+        if query.later_page and self._strike("rows-move-between-pages", query.form) is not None:
             self._sell_first(query, extra=0)
 
     def _sell_first(self, query: Query, extra: int) -> None:
@@ -178,6 +189,11 @@ class QueryEngine:
                 "sale", row["material"], row["colour"], row["size"], row["stock"], sold, allow_negative=True
             )
             self._world.move(sale)
+
+
+def _contradict(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Return a row with another quantity: what is no text and no blank is one more."""
+    return tuple(value + QUANTITY_SCALE if isinstance(value, int) else value for value in row)
 
 
 def _names(field_keys: object) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from sandbox.erp.kingdee.wire import BAD_REQUEST, ApiError, Call, ServerFailure,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.erp.kingdee.faults import Faults
     from sandbox.erp.kingdee.world import World
+    from sandbox.faults import Switchboard
 
 _RUNNING: Final = 1
 _COMPLETE: Final = 2
@@ -30,7 +30,7 @@ _OPERATION_METHODS: Final = frozenset({"excuteoperation", "executeoperation"})
 class Services:
     """DynamicFormService and InventoryQueryService."""
 
-    def __init__(self, world: World, faults: Faults, max_rows: int) -> None:
+    def __init__(self, world: World, faults: Switchboard, max_rows: int) -> None:
         self._world = world
         self._faults = faults
         self._queries = QueryEngine(world, faults, max_rows)

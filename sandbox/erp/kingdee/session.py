@@ -21,7 +21,7 @@ from sandbox.erp.kingdee.signature import Verdict, login_sign, verify_request
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sandbox.erp.kingdee.faults import Faults
+    from sandbox.faults import Switchboard
 
 SID_NAME: Final = "kdservice-sessionid"
 _MOST_SESSIONS: Final = 5000
@@ -78,7 +78,7 @@ class Sessions:
             self._live.clear()
             self._expired.clear()
 
-    def admit(self, path: str, headers: Mapping[str, str], faults: Faults) -> Admission:
+    def admit(self, path: str, headers: Mapping[str, str], faults: Switchboard) -> Admission:
         """Decide whether a call may go on; `headers` has lower-case names."""
         sid = sid_of(headers)
         if faults.strike("auth-lost") is not None:
@@ -97,7 +97,7 @@ class Sessions:
             return Admission(verdict, self._replacement(sid, faults) or self.open())
         return Admission(verdict, new_sid() if verdict is Verdict.BAD else "")
 
-    def _replacement(self, sid: str, faults: Faults) -> str:
+    def _replacement(self, sid: str, faults: Switchboard) -> str:
         if faults.strike("hollow-sid") is not None:
             return new_sid()
         if faults.strike("sid-rotation") is not None:
@@ -105,7 +105,7 @@ class Sessions:
             return self.open()
         return ""
 
-    def login(self, method: str, arguments: Sequence[str], faults: Faults) -> dict[str, Any]:
+    def login(self, method: str, arguments: Sequence[str], faults: Switchboard) -> dict[str, Any]:
         """Answer one of the logins; `arguments` in the vendor's order, with the tenant first."""
         forced = faults.strike("login-result")
         if forced is not None:

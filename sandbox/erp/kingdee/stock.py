@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sandbox.erp.kingdee.credentials import ORG_NUM
@@ -16,6 +17,7 @@ from sandbox.erp.kingdee.database import BEIJING, beijing
 if TYPE_CHECKING:
     import random
     import sqlite3
+    from collections.abc import Mapping
 
 SELLABLE: Final = "KCZT01_SYS"  # 可用
 OWN_OWNER_TYPE: Final = "BD_OwnerOrg"
@@ -28,6 +30,10 @@ class StockError(Exception):
 
 class NegativeStockError(StockError):
     """Raised when a movement would take more than there is (负库存) and nobody allowed that."""
+
+
+class NumberTakenError(StockError):
+    """Raised when a bill is to have a number that another one of its form has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,16 @@ def insert(connection: sqlite3.Connection, key: StockKey, quantity: int, *, fid:
 
 
 def plan_taking(
-    connection: sqlite3.Connection, wanted: StockKey, quantity: int, *, allow_negative: bool
+    connection: sqlite3.Connection,
+    wanted: StockKey,
+    quantity: int,
+    *,
+    allow_negative: bool,
+    spoken_for: Mapping[StockKey, int] = MappingProxyType({}),
 ) -> list[tuple[StockKey, int]]:
     """Return which rows `quantity` (millionths) comes from: the lot asked for, else the earliest expiry first.
+
+    `spoken_for` is what other lines of the same bill will take.
 
     Raises:
         NegativeStockError: there is not as much and `allow_negative` is off.
@@ -102,7 +115,7 @@ def plan_taking(
     taken: dict[StockKey, int] = {}
     left = quantity
     for row in rows:
-        part = min(left, max(row["quantity"], 0))
+        part = min(left, max(row["quantity"] - spoken_for.get(key_of(row), 0), 0))
         if part:
             taken[key_of(row)] = part
             left -= part

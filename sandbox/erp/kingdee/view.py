@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
+    from sandbox.erp.kingdee.forms import BillForm
     from sandbox.erp.kingdee.world import World
 
 _CHINESE: Final = 2052
@@ -65,11 +66,11 @@ def _bill(world: World, bill: sqlite3.Row) -> dict[str, Any]:
         **{
             name.upper(): value for name, value in load_model(bill["model"]).items() if name.startswith(("f_", "fnote"))
         },
-        form.entry_key: [_entry(entry, form.quantity) for entry in entries],
+        form.entry_key: [_entry(entry, form) for entry in entries],
     }
 
 
-def _entry(entry: sqlite3.Row, quantity_field: str) -> dict[str, Any]:
+def _entry(entry: sqlite3.Row, form: BillForm) -> dict[str, Any]:
     properties = {
         name: {"Number": entry[column]}
         for name, column in (("F100001", "colour"), ("F100002", "size"))
@@ -85,7 +86,8 @@ def _entry(entry: sqlite3.Row, quantity_field: str) -> dict[str, Any]:
         },
         "AuxPropID": properties or None,
         "UnitID": {"Number": entry["unit"]},
-        quantity_field[1:]: entry["quantity"] / QUANTITY_SCALE,
+        form.quantity[1:]: entry["quantity"] / entry["factor"] / QUANTITY_SCALE,
+        form.base_quantity[1:]: entry["quantity"] / QUANTITY_SCALE,
         "StockID": {"Number": entry["source"] or entry["target"]},
         "SrcStockID": {"Number": entry["source"] or None},
         "DestStockID": {"Number": entry["target"] or None},

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sandbox.erp.kingdee.faults import Faults
+    from sandbox.faults import Switchboard
 
 LOST: Final = "会话信息已丢失，请重新登录"
 AUTH_FAILED: Final = 1
@@ -30,6 +31,7 @@ _LOGIN_NAMES: Final = {
     "loginbyappsecret": ("acctid", "username", "appid", "appsecret", "lcid"),
     "loginbysign": ("acctid", "username", "appid", "timestamp", "sign", "lcid"),
 }
+_FRACTION: Final = re.compile(r"(?<=[:,\[])-?\d+\.\d+(?=[,\]}])")
 _OPERATION_PARAMETERS: Final = 3
 
 
@@ -156,7 +158,7 @@ def refusal(method: str, error: ApiError) -> Any:  # noqa: ANN401 - JSON
     return [[body]] if method == "executebillquery" else body
 
 
-def render(payload: Any, faults: Faults) -> str:  # noqa: ANN401 - JSON
+def render(payload: Any, faults: Switchboard) -> str:  # noqa: ANN401 - JSON
     """Return an answer's text, with the faults of its spelling applied."""
     found = list(_statuses(payload))
     if found and faults.strike("is-success-string") is not None:
@@ -166,6 +168,8 @@ def render(payload: Any, faults: Faults) -> str:  # noqa: ANN401 - JSON
         for part in found:
             part["MsgCode"] = str(part["MsgCode"])
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    if faults.strike("exponent") is not None:
+        text = _FRACTION.sub(lambda number: f"{Decimal(number[0]):E}", text)
     if faults.strike("json-in-string") is not None:
         return json.dumps(text, ensure_ascii=False)
     return text

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.catalogue import DEMO_SEED
 from sandbox.erp.kingdee.credentials import ORG_NUM
-from sandbox.erp.kingdee.database import QUANTITY_SCALE, Database, beijing, from_units, to_units
+from sandbox.erp.kingdee.database import QUANTITY_SCALE, Database, beijing, from_units
 from sandbox.erp.kingdee.forms import ORG_NAME, BillForm, bill_forms
+from sandbox.erp.kingdee.movement import Movement, carton
 from sandbox.erp.kingdee.seeding import seed_world
 from sandbox.erp.kingdee.stock import (
     KEY_COLUMNS,
     NO_TIME,
     OWN_OWNER_TYPE,
     SELLABLE,
+    NumberTakenError,
     StockError,
     StockKey,
     change,
@@ -28,10 +32,9 @@ from sandbox.erp.kingdee.stock import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-INSPECTION: Final = "KCZT02_SYS"  # 待检
 _KINDS: Final = {
     "sale": "SAL_OUTSTOCK",
     "receipt": "STK_InStock",
@@ -39,11 +42,12 @@ _KINDS: Final = {
     "return": "SAL_RETURNSTOCK",
     "status": "STK_StatusConvert",
 }
+_PACKED: Final = "SELECT 1 FROM barcode WHERE material = ? AND colour = ? AND size = ? AND unit = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry (分录) of a bill; quantity in millionths of the base unit, always positive."""
+    """One entry (分录) of a bill; quantity in millionths of the base unit, always positive, entered in `factor`s."""
 
     material: str
     colour: str
@@ -56,6 +60,7 @@ class Line:
     expires: str = ""
     from_status: str = SELLABLE
     to_status: str = SELLABLE
+    factor: int = 1
 
     def key(self, stock: str, status: str) -> StockKey:
         """Return this line's own, sellable-by-us stock row in a warehouse."""
@@ -72,31 +77,28 @@ class Posted:
     bill_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """What happened in the shops, as somebody tells the sandbox; quantity in millionths."""
-
-    kind: str
-    material: str
-    colour: str
-    size: str
-    stock: str
-    quantity: int
-    to_stock: str = ""
-    lot: str = ""
-    status: str = INSPECTION
-    from_status: str = SELLABLE
-    allow_negative: bool = False
-    document_status: str = "C"
-
-
 class World:
-    """The ERP's books and the bills behind them; every public method is one transaction."""
+    """The ERP's books and the bills behind them; every public method is one transaction.
 
-    def __init__(self, path: Path | str, *, articles: int, seed: int = DEMO_SEED) -> None:
+    `strike` tells whether a fault strikes now, by its parameters. The server's clock is `behind` at first, so that
+    hours may pass on it.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        articles: int,
+        seed: int = DEMO_SEED,
+        strike: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
+        behind: timedelta = timedelta(),
+    ) -> None:
         self.database = Database(path)
+        self._strike = strike
         self._articles = articles
         self._seed = seed
+        self._behind = behind
+        self._ahead = -behind
         if not self.database.rows("SELECT 1 FROM warehouse LIMIT 1"):
             seed_world(self.database, articles, seed)
 
@@ -110,33 +112,51 @@ class World:
         """Choose whether a row that becomes zero stays in the books."""
         self.database.set_setting("keep_zero_rows", "true" if keep else "false")
 
+    def now(self) -> str:
+        """Return what the server's clock shows, as the vendor writes it."""
+        return beijing(datetime.now(UTC) + self._ahead)
+
+    def _entered(self) -> str:
+        """Return the time that what is written now carries."""
+        late = self._strike("late-commit")
+        lag = timedelta(seconds=0 if late is None else float(late.get("seconds", 30)))
+        return beijing(datetime.now(UTC) + self._ahead - lag)
+
     def reset(self) -> None:
         """Forget everything and seed again with this process's arguments."""
+        self._ahead = -self._behind
         with self.database.transaction():
             self.database.wipe()
             seed_world(self.database, self._articles, self._seed)
 
     # --- what happens in the shops --------------------------------------------------------------------------------
-    def move(self, movement: Movement) -> Posted | None:
-        """Post one movement as a bill; None when a count finds what the books say.
+    def move(self, movement: Movement, *further: Movement) -> Posted | None:
+        """Post one movement, or several of its kind, as one bill; None when a count finds what the books say.
 
         Raises:
-            StockError: unknown article or warehouse, not enough stock, or a kind that does not exist.
+            StockError: unknown article or warehouse, not enough stock, a kind that does not exist, or a number that
+                another bill has.
         """
+        movements = (movement, *further)
         with self.database.transaction() as connection:
-            self._check(connection, movement)
+            for line in movements:
+                self._check(connection, line)
             if movement.kind == "count":
-                return self._count(connection, movement)
-            if movement.quantity <= 0:
-                raise StockError("quantity must be above zero")
+                return self._count(connection, *movements)
             form = bill_forms()[_KINDS[movement.kind].lower()]
-            return self._post(form, self._lines(connection, form, movement), movement)
+            return self._post(form, self._lines(connection, form, movements), movement)
 
     def _check(self, connection: sqlite3.Connection, movement: Movement) -> None:
         if movement.kind != "count" and movement.kind not in _KINDS:
             raise StockError(f"unknown kind of movement: {movement.kind}")
+        if movement.kind != "count" and movement.quantity <= 0:
+            raise StockError("quantity must be above zero")
         if not self.variant_exists(movement.material, movement.colour, movement.size):
             raise StockError(f"unknown article: {movement.material} {movement.colour} {movement.size}")
+        unit = carton(movement.factor)
+        packed = (movement.material, movement.colour, movement.size, unit)
+        if unit and not connection.execute(_PACKED, packed).fetchone():
+            raise StockError(f"{movement.material} is not packed in {unit}")
         stocks = [movement.stock, *([movement.to_stock] if movement.kind == "transfer" else [])]
         for stock in stocks:
             if not connection.execute("SELECT 1 FROM warehouse WHERE number = ?", (stock,)).fetchone():
@@ -147,8 +167,10 @@ class World:
         wanted = (material, colour, size)
         return bool(self.database.rows("SELECT 1 FROM variant WHERE material = ? AND colour = ? AND size = ?", wanted))
 
-    def _count(self, connection: sqlite3.Connection, movement: Movement) -> Posted | None:
+    def _count(self, connection: sqlite3.Connection, movement: Movement, *further: Movement) -> Posted | None:
         """Make the sellable own quantity (of one lot, if named) what was counted (盘点)."""
+        if further:
+            raise StockError("a count has one line: what is found and what is missing are different bills")
         lot_clause, lot = ("AND lot = ?", (movement.lot,)) if movement.lot else ("", ())
         booked = connection.execute(
             "SELECT COALESCE(sum(quantity), 0) FROM inventory WHERE stock = ? AND material = ? AND colour = ? "
@@ -160,10 +182,16 @@ class World:
             return None
         form = bill_forms()["stk_stockcountgain" if difference > 0 else "stk_stockcountloss"]
         found = replace(movement, quantity=abs(difference), allow_negative=True)
-        return self._post(form, self._lines(connection, form, found), found)
+        return self._post(form, self._lines(connection, form, [found]), found)
 
-    def _lines(self, connection: sqlite3.Connection, form: BillForm, movement: Movement) -> list[Line]:
+    def _lines(self, connection: sqlite3.Connection, form: BillForm, movements: Sequence[Movement]) -> list[Line]:
         """Return a bill's lines: one per lot that the goods come from, or the one that they go into."""
+        taken: Counter[StockKey] = Counter()
+        return [line for movement in movements for line in self._lines_of(connection, form, movement, taken)]
+
+    def _lines_of(
+        self, connection: sqlite3.Connection, form: BillForm, movement: Movement, taken: Counter[StockKey]
+    ) -> list[Line]:
         target = movement.to_stock or movement.stock
         bare = Line(
             movement.material,
@@ -175,19 +203,26 @@ class World:
             lot=movement.lot,
             from_status=movement.from_status if movement.kind == "status" else SELLABLE,
             to_status=movement.status if movement.kind == "status" else SELLABLE,
+            factor=movement.factor,
         )
         if not form.takes:
             place = place_for(connection, bare.key(target, bare.to_status), fresh=movement.kind == "receipt")
             return [replace(bare, lot=place.lot, produced=place.produced, expires=place.expires)]
         wanted = bare.key(movement.stock, bare.from_status)
-        taken = plan_taking(connection, wanted, movement.quantity, allow_negative=movement.allow_negative)
+        parts = plan_taking(
+            connection, wanted, movement.quantity, allow_negative=movement.allow_negative, spoken_for=taken
+        )
+        taken.update(dict(parts))
         return [
-            replace(bare, quantity=part, lot=key.lot, produced=key.produced, expires=key.expires) for key, part in taken
+            replace(bare, quantity=part, lot=key.lot, produced=key.produced, expires=key.expires) for key, part in parts
         ]
 
     def _post(self, form: BillForm, lines: Sequence[Line], movement: Movement) -> Posted:
+        if self.is_taken(form.form_id, movement.reference):
+            raise NumberTakenError(f"{form.form_id} {movement.reference} exists already")
         audited = movement.document_status == "C"
-        posted = self.create_bill(form, lines, status="B" if audited else movement.document_status)
+        status = "B" if audited else movement.document_status
+        posted = self.create_bill(form, lines, status=status, number=movement.reference)
         if audited:
             self.audit(posted.bill_id, allow_negative=movement.allow_negative)
         return posted
@@ -204,7 +239,7 @@ class World:
         date: str = "",
     ) -> Posted:
         """Write a new bill without touching stock; without a number it draws the form's next one."""
-        now = beijing()
+        now = self._entered()
         with self.database.transaction() as connection:
             bill_id = self.database.next_number("bill-id", 100001)
             number = number or f"{form.prefix}{self.database.next_number(f'bill-no/{form.form_id}'):06d}"
@@ -223,11 +258,11 @@ class World:
             for number, line in enumerate(lines, start=first):
                 connection.execute(
                     f"INSERT INTO entry (id, bill, line, {', '.join(columns)}, unit) "
-                    f"VALUES (?, ?, ?{', ?' * len(columns)}, (SELECT unit FROM material WHERE number = ?))",
+                    f"VALUES (?, ?, ?{', ?' * len(columns)}, IFNULL(?, (SELECT unit FROM material WHERE number = ?)))",
                     (
                         *(self.database.next_number("entry-id", 500001), bill_id, number),
                         *(getattr(line, column) for column in columns),
-                        line.material,
+                        *(carton(line.factor), line.material),
                     ),
                 )
 
@@ -239,6 +274,11 @@ class World:
                 f"UPDATE entry SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?",
                 (*(getattr(line, column) for column in columns), entry_id),
             )
+
+    def is_taken(self, form: str, number: str) -> bool:
+        """Return whether a number may not be given to another bill of a form."""
+        taken = bool(number) and self.find_bill(form, number=number) is not None
+        return taken and self._strike("number-repeated") is None
 
     def find_bill(self, form: str, *, number: str = "", bill_id: int = 0) -> sqlite3.Row | None:
         """Return a bill by number or id, or None."""
@@ -254,7 +294,7 @@ class World:
         Raises:
             NegativeStockError: there is not enough stock and `allow_negative` is off.
         """
-        now = beijing()
+        now = self._entered()
         keep_zero = self.keep_zero_rows
         with self.database.transaction() as connection:
             form_id = connection.execute("SELECT form FROM bill WHERE id = ?", (bill_id,)).fetchone()["form"]
@@ -272,7 +312,7 @@ class World:
 
     def unaudit(self, bill_id: int) -> None:
         """Take an audited bill back: its stock effect is undone row by row and its state becomes D (重新审核)."""
-        now = beijing()
+        now = self._entered()
         keep_zero = self.keep_zero_rows
         with self.database.transaction() as connection:
             effects = connection.execute("SELECT * FROM effect WHERE bill = ? ORDER BY id DESC", (bill_id,)).fetchall()
@@ -281,10 +321,16 @@ class World:
             connection.execute("DELETE FROM effect WHERE bill = ?", (bill_id,))
             self._set_status(connection, bill_id, "D", now, approved=None)
 
+    def delete(self, bill_id: int) -> None:
+        """Delete a bill; its stock effect, if it is audited, is undone with it."""
+        with self.database.transaction() as connection:
+            self.unaudit(bill_id)
+            connection.execute("DELETE FROM bill WHERE id = ?", (bill_id,))
+
     def set_status(self, bill_id: int, status: str) -> None:
         """Set a bill's document state (Z, A, B, D) without a stock effect."""
         with self.database.transaction() as connection:
-            self._set_status(connection, bill_id, status, beijing(), approved=None)
+            self._set_status(connection, bill_id, status, self._entered(), approved=None)
 
     @staticmethod
     def _set_status(
@@ -295,22 +341,22 @@ class World:
         )
 
     # --- random life ----------------------------------------------------------------------------------------------
-    def random_move(self) -> Posted | None:
-        """Post one plausible movement; the n-th of a seed always draws the same dice."""
+    def random_move(self, after_seconds: float = 0) -> Posted | None:
+        """Post one plausible movement; the n-th of a seed always draws the same dice.
+
+        So many seconds pass before it on the server's clock, which then stays ahead.
+        """
+        self._ahead += timedelta(seconds=after_seconds)
         with self.database.transaction():
             return self._random_move()
 
     def _random_move(self) -> Posted | None:
         drawn = self.database.next_number("random-move")
         rng = random.Random(f"{self._seed}/move/{drawn}")
-        candidates = self.database.rows(
-            "SELECT * FROM inventory WHERE status = ? AND owner = ? AND quantity >= ? AND stock <> 'CK900' "
-            "ORDER BY seq",
-            (SELLABLE, ORG_NUM, QUANTITY_SCALE),
-        )
-        if not candidates:
+        [(oldest, newest)] = self.database.rows("SELECT COALESCE(min(seq), 0), COALESCE(max(seq), 0) FROM inventory")
+        row = self._next_row(oldest + rng.randint(0, newest - oldest)) or self._next_row(oldest)
+        if row is None:
             return None
-        row = rng.choice(candidates)
         kinds, weights = zip(*_RANDOM_KINDS, strict=True)
         kind = rng.choices(kinds, weights)[0]
         whole = int(row["quantity"]) // QUANTITY_SCALE
@@ -327,6 +373,15 @@ class World:
             lot=row["lot"] if kind != "receipt" else "",
         )
         return self.move(movement)
+
+    def _next_row(self, seq: int) -> sqlite3.Row | None:
+        """Return the first row from `seq` on that a piece can be sold of."""
+        found = self.database.rows(
+            "SELECT * FROM inventory WHERE seq >= ? AND status = ? AND owner = ? AND quantity >= ? "
+            "AND stock <> 'CK900' ORDER BY seq LIMIT 1",
+            (seq, SELLABLE, ORG_NUM, QUANTITY_SCALE),
+        )
+        return found[0] if found else None
 
     # --- the books, as the ERP's own people see them --------------------------------------------------------------
     def stock_rows(self) -> list[dict[str, Any]]:
@@ -372,7 +427,7 @@ class World:
             "articles": int(self.database.setting("articles", "0")),
             "seed": int(self.database.setting("seed", "0")),
             "keep_zero_rows": self.keep_zero_rows,
-            "beijing_time": beijing(),
+            "beijing_time": self.now(),
         }
 
 
@@ -417,27 +472,3 @@ def _effects(
         target = line.target or line.source
         effects += [(replace(key, stock=target, status=line.to_status), part) for key, part in taken]
     return effects
-
-
-def movement_from(body: Mapping[str, Any]) -> Movement:
-    """Return the movement that a request body describes.
-
-    Raises:
-        StockError: a part is missing or is not a quantity.
-    """
-    try:
-        quantity = to_units(body["quantity"])
-    except KeyError as error:
-        raise StockError("quantity is missing") from error
-    except ValueError as error:
-        raise StockError(str(error)) from error
-    names = ("kind", "material", "colour", "size", "stock")
-    texts = {name: str(body.get(name) or "") for name in (*names, "to_stock", "lot")}
-    return Movement(
-        **texts,
-        quantity=quantity,
-        status=str(body.get("status") or INSPECTION),
-        from_status=str(body.get("from_status") or SELLABLE),
-        allow_negative=bool(body.get("allow_negative", False)),
-        document_status=str(body.get("document_status") or "C"),
-    )

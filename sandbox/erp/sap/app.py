@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -35,6 +36,7 @@ def create_app(
     seed: int = DEMO_SEED,
     moves_per_minute: float = 0,
     page_size: int = 1000,
+    behind: timedelta = timedelta(),
 ) -> Starlette:
     """Build the sandbox on its own SQLite file, seeded at the first start.
 
@@ -45,10 +47,11 @@ def create_app(
         seed: what the articles and their stock are drawn from.
         moves_per_minute: how many random goods movements to post while the app runs.
         page_size: the most rows of one page, however large `$top` is.
+        behind: how far the server's clock is behind at first.
     """
     faults = Switchboard(FAULTS)
     store = Store(database)
-    world = World(store, articles=articles, seed=seed, entry_lag=lambda: _entry_lag(faults))
+    world = World(store, articles=articles, seed=seed, entry_lag=lambda: _entry_lag(faults), behind=behind)
     gateway = Gateway(world, Reader(world, faults, page_size), Gatekeeper(), faults)
 
     @asynccontextmanager
@@ -76,8 +79,9 @@ def create_app(
 
 
 def _entry_lag(faults: Switchboard) -> int:
-    late = faults.strike("late-commit")
-    return 0 if late is None else int(late.get("seconds", 30))
+    late, ahead = faults.strike("late-commit"), faults.strike("future-entry-time")
+    lag = 0 if late is None else int(late.get("seconds", 30))
+    return lag if ahead is None else lag - int(ahead.get("seconds", 3600))
 
 
 async def _post_moves(world: World, per_minute: float) -> None:

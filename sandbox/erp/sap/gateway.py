@@ -15,9 +15,10 @@ from sandbox.erp.sap.errors import ODataError, render_json, render_xml
 from sandbox.erp.sap.metadata import render_metadata, render_service_document
 from sandbox.erp.sap.model import SERVICES, EntitySet
 from sandbox.erp.sap.odata import split_path
-from sandbox.erp.sap.replies import ATOM_SERVICE, TEXT, XML, Reply, html_page, logon_failed, logon_page
+from sandbox.erp.sap.replies import ATOM_SERVICE, HTML, TEXT, XML, Reply, html_page, logon_failed, logon_page
 from sandbox.erp.sap.serialise import entity_uri
 from sandbox.erp.sap.writing import call_function, create_document, document_key
+from sandbox.transport import NESTED_TOO_DEEPLY, DrippingResponse, damage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,14 +83,18 @@ class Gateway:
 
     def _blocked(self) -> Reply | None:
         """Answer for the servers before the Gateway, if their faults strike."""
-        if self._faults.strike("html-503") is not None:
-            return html_page(503, "503 Service Unavailable", "The web dispatcher reached no application server")
+        failed = self._faults.strike("html-503")
+        if failed is not None:
+            status = int(failed.get("status", 503))
+            return html_page(status, f"{status} Service Unavailable", "The dispatcher reached no application server")
         limited = self._faults.strike("rate-429")
         if limited is not None:
             return html_page(429, "429 Too Many Requests", "Quota exceeded", retry_after=_seconds(limited))
         busy = self._faults.strike("busy-503")
         if busy is not None:
             return html_page(503, "503 Service Unavailable", "All work processes busy", retry_after=_seconds(busy))
+        if self._faults.strike("deep-json") is not None:
+            return Reply(200, b'{"d":' + NESTED_TOO_DEEPLY)
         return logon_page() if self._faults.strike("html-200") is not None else None
 
     def _answer(self, call: Call) -> Reply:
@@ -234,6 +239,14 @@ class Gateway:
         reply.headers["sap-message"] = json.dumps(message)
 
     def _send(self, call: Call, reply: Reply) -> Response:
+        if reply.body and self._faults.strike("bad-utf8") is not None:
+            reply.body = damage(reply.body)
+        if reply.body and self._faults.strike("wrong-type") is not None:
+            reply.media_type = HTML
+        drip = self._faults.strike("drip") if reply.body else None
+        if drip is not None:
+            seconds = float(drip.get("seconds", 0.02))
+            return DrippingResponse(reply.body, media_type=reply.media_type, seconds=seconds)
         stall = self._faults.strike("slow") if reply.body else None
         cut = reply.body != b"" and self._faults.strike("connection-cut") is not None
         if "gzip" in call.headers.get("accept-encoding", "") and reply.body:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.erp.sap import model
-from sandbox.erp.sap.errors import BAD_REQUEST, STOCK_DEFICIT
+from sandbox.erp.sap.errors import STOCK_DEFICIT
 from sandbox.erp.sap.literals import decimal_text
 from sandbox.erp.sap.store import insert
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
 UNRESTRICTED: Final = "01"
@@ -162,6 +162,28 @@ def base_unit(connection: sqlite3.Connection, material: str) -> str:
     return str(row[0])
 
 
+def unit_factor(connection: sqlite3.Connection, material: str, unit: str) -> int:
+    """Return how many base units one unit is (external key; none means the base unit).
+
+    Raises:
+        PostingError: there is no such material, or it has no such unit.
+    """
+    if unit in {"", base_unit(connection, material)}:
+        return 1
+    row = connection.execute(
+        'SELECT "QuantityNumerator" / "QuantityDenominator" FROM product_unit'
+        ' WHERE "Product" = ? AND "AlternativeUnit" = ?',
+        (material, unit),
+    ).fetchone()
+    if row is None:
+        raise PostingError(
+            "M7/161",
+            f"No conversion of unit {unit} for material {material}",
+            f"物料 {material} 无单位 {unit} 的换算",
+        )
+    return int(row[0])
+
+
 def lines_of(connection: sqlite3.Connection, order: Movement, *, allow_negative: bool = False) -> list[Line]:
     """Choose batches for a movement and return the document lines it needs.
 
@@ -197,24 +219,42 @@ def lines_of(connection: sqlite3.Connection, order: Movement, *, allow_negative:
     return lines
 
 
+def document_lines(connection: sqlite3.Connection, code: str, movements: Iterable[Movement]) -> Iterator[Line]:
+    """Yield the lines of a document whose goods movement code allows only some movement types.
+
+    Raises:
+        PostingError: a movement type does not fit the code, or a movement is impossible.
+    """
+    for movement in movements:
+        known = MOVEMENT_TYPES.get(movement.movement_type)
+        if known is None or code not in known.goods_movement_codes:
+            raise PostingError(
+                "M7/120",
+                f"Movement type {movement.movement_type} is not allowed for code {code}",
+                f"移动类型 {movement.movement_type} 不允许用于代码 {code}",
+            )
+        yield from lines_of(connection, movement)
+
+
 def post(
     connection: sqlite3.Connection,
     header: Header,
-    lines: Sequence[Line],
+    lines: Iterable[Line],
     moment: datetime,
     *,
     allow_negative: bool = False,
+    number: str | None = None,
 ) -> tuple[str, str]:
     """Post a material document (物料凭证) and change stock; return its year and number.
 
-    `moment` is the entry time in the server's zone. Numbers come from two ranges (receipts and the others), so they
-    do not follow the time of entry.
+    `moment` is the entry time in the server's zone. `number` is one that was drawn before, None to draw it now. Each
+    line is posted before the next one is asked for, which so chooses its batches from what those before it left.
 
     Raises:
         PostingError: a row would fall below zero and that is not allowed.
     """
     year = f"{moment.year:04d}"
-    number = str(_next_number(connection, receipt=header.code in _RECEIPT_CODES))
+    number = number or draw_number(connection, header.code)
     today = midnight_ms(moment)
     insert(
         connection,
@@ -236,73 +276,6 @@ def post(
     for index, line in enumerate(lines, start=1):
         _post_line(connection, (year, number), index, line, allow_negative=allow_negative)
     return year, number
-
-
-def reversal_lines(connection: sqlite3.Connection, year: str, number: str, item: str | None = None) -> list[Line]:
-    """Return the lines that undo a document or one item of it, and mark the undone items as cancelled.
-
-    Raises:
-        PostingError: there is nothing to undo, or it was undone before, or can't be.
-    """
-    rows = connection.execute(
-        'SELECT * FROM document_item WHERE "MaterialDocumentYear" = ? AND "MaterialDocument" = ?',
-        (year, number),
-    ).fetchall()
-    if item is not None:
-        chosen = item.zfill(4)
-        rows = [
-            row
-            for row in rows
-            if row["MaterialDocumentItem"] == chosen or row["MaterialDocumentParentLine"] == chosen.zfill(6)
-        ]
-    if not rows:
-        raise PostingError("M7/061", f"Document {number} {year} does not exist", f"凭证 {number} {year} 不存在")
-    for row in rows:
-        movement = MOVEMENT_TYPES.get(row["GoodsMovementType"])
-        if row["GoodsMovementIsCancelled"] or row["ReversedMaterialDocument"] or movement is None:
-            raise PostingError(
-                BAD_REQUEST,
-                f"Material document {number} {year} can't be cancelled (again)",
-                f"物料凭证 {number} {year} 不能（再次）冲销",
-            )
-    connection.executemany(
-        'UPDATE document_item SET "GoodsMovementIsCancelled" = 1 WHERE "MaterialDocumentYear" = ?'
-        ' AND "MaterialDocument" = ? AND "MaterialDocumentItem" = ?',
-        [(year, number, row["MaterialDocumentItem"]) for row in rows],
-    )
-    return [_reversal_line(row) for row in rows]
-
-
-def _reversal_line(row: sqlite3.Row) -> Line:
-    sign = 1 if row["DebitCreditCode"] == "H" else -1
-    key = StockKey(
-        row["Material"],
-        row["Plant"],
-        row["StorageLocation"],
-        row["Batch"],
-        stock_type=row["InventoryStockType"],
-    )
-    other = None
-    if row["IssuingOrReceivingPlant"]:
-        other = replace(
-            key,
-            plant=row["IssuingOrReceivingPlant"],
-            location=row["IssuingOrReceivingStorageLoc"],
-            batch=row["IssgOrRcvgBatch"],
-            stock_type=row["IssuingOrReceivingStockType"],
-        )
-    quantity = row["QuantityInBaseUnit"]
-    entered = row["QuantityInEntryUnit"] or quantity
-    return Line(
-        key,
-        sign * quantity,
-        MOVEMENT_TYPES[row["GoodsMovementType"]].reversal or "",
-        counterpart=other,
-        automatic=bool(row["IsAutomaticallyCreated"]),
-        entry_unit=row["EntryUnit"],
-        entry_factor=quantity // entered,
-        reverses=(row["MaterialDocumentYear"], row["MaterialDocument"], row["MaterialDocumentItem"]),
-    )
 
 
 def _post_line(
@@ -448,8 +421,14 @@ def next_value(connection: sqlite3.Connection, name: str) -> int:
     return int(row[0])
 
 
-def _next_number(connection: sqlite3.Connection, *, receipt: bool) -> int:
-    return (_RECEIPT_RANGE if receipt else _ISSUE_RANGE) + next_value(connection, "receipt" if receipt else "issue")
+def draw_number(connection: sqlite3.Connection, code: str) -> str:
+    """Draw a document number.
+
+    Numbers come from two ranges (receipts and the others), so they do not follow the time of entry.
+    """
+    if code in _RECEIPT_CODES:
+        return str(_RECEIPT_RANGE + next_value(connection, "receipt"))
+    return str(_ISSUE_RANGE + next_value(connection, "issue"))
 
 
 def _transaction_type(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
@@ -20,6 +21,7 @@ from sandbox.erp.sap.odata import (
     parse_options,
 )
 from sandbox.erp.sap.serialise import Dialect, write_entity, write_value
+from sandbox.erp.sap.stirring import move_or_take_back, sell_below_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sandbox.faults import Switchboard
 
 _PATH_SAFE: Final = "/(),='$"
+_BEHIND_A_KEY: Final = re.compile(r"\bMaterial gt '")
 _NO_ROWS: Final = Condition("1 = 0")
 
 
@@ -102,6 +105,8 @@ class Reader:
         offset = self._faults.strike("date-with-offset")
         return Dialect(
             decimal_as_number=self._faults.strike("decimal-as-number") is not None,
+            decimal_noise=self._faults.strike("decimal-noise") is not None,
+            decimal_exponent=self._faults.strike("decimal-exponent") is not None,
             decimal_zeros=self._faults.strike("decimal-trailing-zeros") is not None,
             null_for_empty=self._faults.strike("null-for-empty") is not None,
             numeric_zero=self._faults.strike("numc-zero") is not None,
@@ -154,14 +159,30 @@ class Reader:
         wanted = filter_condition(options, target.entity_set)
         if wanted is not None:
             conditions.append(wanted)
-        if self._faults.strike("empty-answer") is not None:
+        if self._strike("empty-answer", target) is not None:
             conditions.append(_NO_ROWS)
-        shrunk = self._faults.strike("shrunk-answer")
+        shrunk = self._strike("shrunk-answer", target)
         if shrunk is not None:
-            key = " || '/' || ".join(f'"{prop.name}"' for prop in target.entity_set.keys)
-            missing = int(float(shrunk.get("share", 0.5)) * 1000)
-            conditions.append(Condition(f"bucket({key}) >= ?", (missing,)))
+            conditions.append(_without_share(target, float(shrunk.get("share", 0.5))))
         return conditions
+
+    def _strike(self, fault_id: str, target: Target) -> Mapping[str, Any] | None:
+        return self._faults.strike(fault_id, set=target.entity_set.name)
+
+    def _stir(self, target: Target, options: QueryOptions) -> None:
+        """Let people work in the ERP before a page is read."""
+        if target.entity_set not in (model.STOCK, model.HEADER):
+            return
+        if self._strike("documents-taken-back", target) is not None:
+            move_or_take_back(self._world)
+        if target.entity_set is model.HEADER:
+            return
+        if self._faults.strike("negative-quantity") is not None:
+            sell_below_zero(self._world)
+        later_page = options.token is not None or options.skip or _BEHIND_A_KEY.search(options.filter or "")
+        moved = self._faults.strike("rows-move-between-pages") if later_page else None
+        if moved is not None:
+            self._world.shift_rows(str(moved.get("change", "vanish")))
 
     def _page(
         self,
@@ -171,21 +192,22 @@ class Reader:
         base: str,
         address: str,
     ) -> dict[str, Any]:
-        if target.entity_set is model.STOCK and options.token is not None:
-            moved = self._faults.strike("rows-move-between-pages")
-            if moved is not None:
-                self._world.shift_rows(str(moved.get("change", "vanish")))
-        window = self._window(service, options)
+        self._stir(target, options)
+        window = self._window(service, target, options)
         conditions = self._conditions(target, options)
+        withheld = self._strike("rows-withheld", target)
+        shown = conditions
+        if withheld is not None:
+            shown = [*conditions, _without_share(target, float(withheld.get("share", 0.3)))]
         order = order_sql(options.orderby, target.entity_set)
         # One row more than the page shows whether there is a next page.
-        rows = self._select(target, conditions, f" ORDER BY {order} LIMIT {window.limit + 1} OFFSET {window.offset}")
+        rows = self._select(target, shown, f" ORDER BY {order} LIMIT {window.limit + 1} OFFSET {window.offset}")
         more = len(rows) > window.limit and (window.remaining is None or window.remaining > window.limit)
         payload: dict[str, Any] = {}
         if options.count_all:
             payload["__count"] = self._written_count(target, conditions)
         payload["results"] = self._write(service, rows[: window.limit], target, options, base)
-        token = self._next_token(window) if more else None
+        token = self._next_token(target, window) if more else None
         if token is not None:
             payload["__next"] = f"{address}$skiptoken={token}"
         return payload
@@ -195,7 +217,7 @@ class Reader:
         count = self._store.number(f"SELECT COUNT(*) FROM {target.entity_set.table}{sql}", parameters)
         return count if self._faults.strike("count-as-number") is not None else str(count)
 
-    def _window(self, service: Service, options: QueryOptions) -> Window:
+    def _window(self, service: Service, target: Target, options: QueryOptions) -> Window:
         page = self._page_size
         if options.top is None and service.default_page is not None:
             page = min(page, service.default_page)
@@ -204,16 +226,16 @@ class Reader:
         else:
             offset = options.skip
             remaining = None if options.top is None else min(options.top, MOST_ROWS)
-            capped = self._faults.strike("top-capped") if options.top is not None else None
+            capped = self._strike("top-capped", target) if options.top is not None else None
             if capped is not None and remaining is not None:
                 remaining = min(remaining, int(capped.get("cap", 50)))
         limit = page if remaining is None else min(page, remaining)
         return Window(offset, limit, remaining)
 
-    def _next_token(self, window: Window) -> str | None:
-        if self._faults.strike("snapshot-truncated") is not None:
+    def _next_token(self, target: Target, window: Window) -> str | None:
+        if self._strike("snapshot-truncated", target) is not None:
             return None
-        if self._faults.strike("next-loop") is not None:
+        if self._strike("next-loop", target) is not None:
             return GARBAGE_TOKEN
         remaining = None if window.remaining is None else window.remaining - window.limit
         return SkipToken(window.offset + window.limit, remaining).encode()
@@ -243,6 +265,12 @@ def _keyed(target: Target, segment: Segment) -> Target:
         raise not_found(segment.name)
     key = parse_key(segment.key, target.entity_set)
     return Target(target.entity_set, (*target.conditions, key), single=True)
+
+
+def _without_share(target: Target, share: float) -> Condition:
+    """Return the condition that leaves out a share of the rows, the same ones each time."""
+    key = " || '/' || ".join(f'"{prop.name}"' for prop in target.entity_set.keys)
+    return Condition(f"bucket({key}) >= ?", (int(share * 1000),))
 
 
 def _joined_to(navigation: Navigation, row: Row) -> Condition:

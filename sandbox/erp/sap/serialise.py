@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -29,6 +31,8 @@ class Dialect:
 
     decimal_as_number: bool = False
     decimal_zeros: bool = False
+    decimal_noise: bool = False
+    decimal_exponent: bool = False
     count_as_number: bool = False
     null_for_empty: bool = False
     numeric_zero: bool = False
@@ -67,6 +71,10 @@ def _write_date(stored: int, offset: int | None) -> str:
 
 def _write_decimal(stored: int, dialect: Dialect) -> str | int | float:
     text = decimal_text(stored, keep_zeros=dialect.decimal_zeros)
+    if dialect.decimal_noise:
+        return math.nextafter(float(text), math.inf)
+    if dialect.decimal_exponent:
+        return f"{Decimal(text):E}"
     if not dialect.decimal_as_number:
         return text
     # A float only here, where a deviating server is played: three decimals survive its way into JSON unharmed.

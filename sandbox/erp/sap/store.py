@@ -35,12 +35,14 @@ _EXTRA: Final = (
     """CREATE TABLE IF NOT EXISTS storage_location (
         plant TEXT NOT NULL, location TEXT NOT NULL, plant_name TEXT NOT NULL, name TEXT NOT NULL,
         PRIMARY KEY (plant, location)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS posted_again (
+        year TEXT NOT NULL, document TEXT NOT NULL, item TEXT NOT NULL,
+        PRIMARY KEY (year, document, item)) WITHOUT ROWID""",
     """CREATE VIEW IF NOT EXISTS material_stock AS
         SELECT "Product" AS "Material", "BaseUnit" AS "MaterialBaseUnit" FROM product""",
     'CREATE INDEX IF NOT EXISTS header_created ON document_header ("CreationDate", "CreationTime")',
     'CREATE INDEX IF NOT EXISTS header_reference ON document_header ("ReferenceDocument")',
     'CREATE INDEX IF NOT EXISTS item_material ON document_item ("Material")',
-    'CREATE INDEX IF NOT EXISTS stock_place ON stock ("Plant", "StorageLocation")',
 )
 
 
@@ -88,7 +90,7 @@ class Store:
     def clear(self, connection: sqlite3.Connection) -> None:
         """Delete every row, inside the caller's transaction."""
         names = [entity_set.table for entity_set in _TABLES]
-        for table in (*names, "counter", "setting", "storage_location"):
+        for table in (*names, "counter", "setting", "storage_location", "posted_again"):
             connection.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
@@ -14,26 +14,36 @@ from sandbox.erp.sap.auth import DEMO_OAUTH_CLIENT, DEMO_USER, SAP_CLIENT
 from sandbox.erp.sap.errors import BAD_REQUEST
 from sandbox.erp.sap.literals import decimal_text, thousandths
 from sandbox.erp.sap.movements import (
-    MOVEMENT_TYPES,
     Header,
     Movement,
     PostingError,
+    document_lines,
     lines_of,
     next_value,
     post,
-    reversal_lines,
+    unit_factor,
 )
+from sandbox.erp.sap.reversals import header_again, repeated_lines, reversal_lines
 from sandbox.erp.sap.seed import PLANT, RETURNS_LOCATION, SALES_LOCATION, seed_books
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from sandbox.erp.sap.movements import Line
     from sandbox.erp.sap.store import Store
 
 # The application server's zone: creation dates and times are local to it and say so nowhere.
 SERVER_ZONE: Final = ZoneInfo("Asia/Shanghai")
-_KINDS: Final = {"sale": ("251", "03"), "receipt": ("501", "05"), "transfer": ("311", "04"), "block": ("344", "04")}
+_KINDS: Final = {
+    "sale": ("251", "03"),
+    "receipt": ("501", "05"),
+    "transfer": ("311", "04"),
+    "block": ("344", "04"),
+    "count": ("701", ""),
+}
+_SHORTAGE: Final = "702"  # what a count posts that finds less than the books say
+_REFERENCE_LENGTH: Final = 16
 _KIND_WEIGHTS: Final = {"sale": 75, "receipt": 10, "transfer": 6, "block": 4, "count": 5}
 _SELLABLE: Final = "\"InventoryStockType\" = '01' AND \"InventorySpecialStockType\" = ''"
 _STOCK_COLUMNS: Final = {
@@ -66,27 +76,47 @@ class Posted:
 
 
 class World:
-    """Posts movements and reports the books. `entry_lag` tells by how many seconds an entry time is too early."""
+    """Posts movements and reports the books.
 
-    def __init__(self, store: Store, *, articles: int, seed: int, entry_lag: Callable[[], int] = lambda: 0) -> None:
+    `entry_lag` tells by how many seconds an entry time is too early; below zero it is still to come. The server's clock
+    is `behind` at first, so that hours may pass on it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        articles: int,
+        seed: int,
+        entry_lag: Callable[[], int] = lambda: 0,
+        behind: timedelta = timedelta(),
+    ) -> None:
         self.store = store
         self._articles = articles
         self._seed = seed
         self._entry_lag = entry_lag
+        self._behind = behind
+        self._ahead = -behind
         if not store.rows("SELECT 1 FROM setting WHERE name = 'seed'"):
             self.reset()
 
+    def now(self) -> datetime:
+        """Return what the server's clock shows, in its own zone."""
+        return datetime.now(SERVER_ZONE) + self._ahead
+
     def reset(self) -> None:
         """Throw the books away and open them anew from the seed."""
+        self._ahead = -self._behind
         with self.store.transaction() as connection:
             self.store.clear(connection)
-            seed_books(connection, self._articles, self._seed, datetime.now(SERVER_ZONE))
+            seed_books(connection, self._articles, self._seed, self.now())
 
     def move(self, order: Mapping[str, Any]) -> Posted:
-        """Post one movement described as the control endpoint takes it.
+        """Post one document described as the control endpoint takes it.
 
-        `kind` is sale, receipt, transfer, block or count; `quantity` is in the base unit; `reference` goes into the
-        document's header.
+        `kind` is sale, receipt, transfer, block or count; `quantity` is in `unit`, the base unit where there is none;
+        `reference` goes into the document's header, whose field keeps 16 characters. A document of several lines has
+        them in `lines`, each with what differs from the order.
 
         Raises:
             PostingError: the movement is impossible.
@@ -95,68 +125,47 @@ class World:
             return self._move(connection, order)
 
     def _move(self, connection: sqlite3.Connection, order: Mapping[str, Any]) -> Posted:
-        kind = str(order.get("kind", ""))
-        quantity = read_quantity(order.get("quantity"))
-        if kind == "count":
-            return self._count(connection, order, quantity)
+        kind, negative = str(order.get("kind", "")), bool(order.get("allow_negative"))
         if kind not in _KINDS:
             raise PostingError(BAD_REQUEST, f"Unknown kind of movement '{kind}'")
-        movement_type, code = _KINDS[kind]
-        return self._post_one(connection, order, movement_type, code, quantity)
-
-    def _post_one(
-        self,
-        connection: sqlite3.Connection,
-        order: Mapping[str, Any],
-        movement_type: str,
-        code: str,
-        quantity: int,
-    ) -> Posted:
-        negative = bool(order.get("allow_negative"))
-        movement = Movement(
-            movement_type=movement_type,
-            material=str(order.get("material", "")),
-            plant=str(order.get("plant") or PLANT),
-            location=str(order.get("storage_location") or SALES_LOCATION),
-            quantity=quantity,
-            batch=str(order.get("batch") or ""),
-            to_plant=str(order.get("to_plant") or ""),
-            to_location=str(order.get("to_storage_location") or ""),
-        )
-        lines = lines_of(connection, movement, allow_negative=negative)
-        header = Header(code=code, reference=str(order.get("reference") or "")[:16], user="STORE")
+        ordered = [self._movement(connection, kind, {**order, **line}) for line in read_lines(order.get("lines"))]
+        movements = [movement for movement in ordered if movement is not None]
+        if not movements:
+            return Posted(None, None, self.now())
+        reference = str(order.get("reference") or "")[:_REFERENCE_LENGTH]
+        header = Header(code=_KINDS[kind][1], reference=reference, user="STORE")
+        lines = (line for moved in movements for line in lines_of(connection, moved, allow_negative=negative))
         return self._document(connection, header, lines, allow_negative=negative)
+
+    def _movement(self, connection: sqlite3.Connection, kind: str, line: Mapping[str, Any]) -> Movement | None:
+        """Return what one line orders; None where a count found what the books say."""
+        material, unit = str(line.get("material", "")), str(line.get("unit") or "")
+        factor = unit_factor(connection, material, unit)
+        movement = Movement(
+            movement_type=_KINDS[kind][0],
+            material=material,
+            plant=str(line.get("plant") or PLANT),
+            location=str(line.get("storage_location") or SALES_LOCATION),
+            quantity=read_quantity(line.get("quantity")) * factor,
+            batch=str(line.get("batch") or ""),
+            to_plant=str(line.get("to_plant") or ""),
+            to_location=str(line.get("to_storage_location") or ""),
+            entry_unit=unit,
+            entry_factor=factor,
+        )
+        return _counted(connection, movement) if kind == "count" else movement
 
     def _document(
         self,
         connection: sqlite3.Connection,
         header: Header,
-        lines: list[Any],
+        lines: Iterable[Line],
         *,
         allow_negative: bool = False,
     ) -> Posted:
-        moment = datetime.now(SERVER_ZONE) - timedelta(seconds=self._entry_lag())
+        moment = self.now() - timedelta(seconds=self._entry_lag())
         year, number = post(connection, header, lines, moment, allow_negative=allow_negative)
         return Posted(year, number, moment)
-
-    def _count(self, connection: sqlite3.Connection, order: Mapping[str, Any], counted: int) -> Posted:
-        """Post the difference between the counted quantity and the books, as a physical inventory (盘点) does."""
-        sql = (
-            'SELECT SUM("MatlWrhsStkQtyInMatlBaseUnit") FROM stock WHERE "Material" = ? AND "Plant" = ?'
-            f' AND "StorageLocation" = ? AND {_SELLABLE}'
-        )
-        place = [
-            str(order.get("material", "")),
-            str(order.get("plant") or PLANT),
-            str(order.get("storage_location") or SALES_LOCATION),
-        ]
-        if order.get("batch"):
-            sql += ' AND "Batch" = ?'
-            place.append(str(order["batch"]))
-        difference = counted - int(connection.execute(sql, place).fetchone()[0] or 0)
-        if difference == 0:
-            return Posted(None, None, datetime.now(SERVER_ZONE))
-        return self._post_one(connection, order, "701" if difference > 0 else "702", "", abs(difference))
 
     def post_document(self, header: Header, movements: list[Movement]) -> Posted:
         """Post a document that came in through the API.
@@ -165,16 +174,7 @@ class World:
             PostingError: a movement type does not fit the code, or a movement is impossible.
         """
         with self.store.transaction() as connection:
-            lines = []
-            for movement in movements:
-                known = MOVEMENT_TYPES.get(movement.movement_type)
-                if known is None or header.code not in known.goods_movement_codes:
-                    raise PostingError(
-                        "M7/120",
-                        f"Movement type {movement.movement_type} is not allowed for code {header.code}",
-                        f"移动类型 {movement.movement_type} 不允许用于代码 {header.code}",
-                    )
-                lines.extend(lines_of(connection, movement))
+            lines = document_lines(connection, header.code, movements)
             return self._document(connection, header, lines)
 
     def cancel(
@@ -194,29 +194,44 @@ class World:
         """
         with self.store.transaction() as connection:
             lines = reversal_lines(connection, year, number, item)
-            row = connection.execute(
-                'SELECT "ReferenceDocument", "GoodsMovementCode" FROM document_header'
-                ' WHERE "MaterialDocumentYear" = ? AND "MaterialDocument" = ?',
-                (year, number),
-            ).fetchone()
-            header = Header(code=row[1], reference=row[0], user=user, posting_date=posting_date)
+            header = replace(header_again(connection, year, number), user=user, posting_date=posting_date)
             return self._document(connection, header, lines, allow_negative=allow_negative)
 
-    def random_moves(self, count: int) -> list[Posted]:
-        """Post `count` plausible movements in the demo's plant; mostly sales."""
+    def post_again(self, number: str, year: str, *, allow_negative: bool = False) -> Posted:
+        """Post what was cancelled of a document once more: a new document under the same reference.
+
+        Raises:
+            PostingError: there is no such document, nothing of it was cancelled, that is posted again already, or its
+                stock is gone.
+        """
+        with self.store.transaction() as connection:
+            header = replace(header_again(connection, year, number), user="STORE")
+            lines = repeated_lines(connection, year, number)
+            return self._document(connection, header, lines, allow_negative=allow_negative)
+
+    def random_moves(self, count: int, over_seconds: float = 0, *, everywhere: bool = False) -> list[Posted]:
+        """Post `count` plausible movements in the demo's plant, or in all plants; mostly sales.
+
+        So many seconds pass meanwhile on the server's clock, which then stays ahead.
+        """
         documents: list[Posted] = []
         while len(documents) < count:
+            self._ahead += timedelta(seconds=over_seconds / count)
             with self.store.transaction() as connection:
                 turn = next_value(connection, "random_move")
                 rng = random.Random(f"{self._seed}/moves/{turn}")
-                posted = self._move(connection, self._random_order(connection, rng))
+                posted = self._move(connection, self._random_order(connection, rng, everywhere=everywhere))
             if posted.number is not None:
                 documents.append(posted)
         return documents
 
-    def _random_order(self, connection: sqlite3.Connection, rng: random.Random) -> dict[str, Any]:
+    def _random_order(self, connection: sqlite3.Connection, rng: random.Random, *, everywhere: bool) -> dict[str, Any]:
         kind = rng.choices(list(_KIND_WEIGHTS), list(_KIND_WEIGHTS.values()))[0]
-        material, unit, available = _random_row(connection, rng)
+        place = (PLANT, SALES_LOCATION)
+        if everywhere:
+            kind = "sale" if kind == "transfer" else kind  # a shop has one place only
+            place = rng.choice(connection.execute("SELECT plant, location FROM storage_location").fetchall())
+        material, unit, available = _random_row(connection, rng, *place)
         if kind == "receipt" or available < 1000:  # noqa: PLR2004 - less than one unit is left
             kind, quantity = "receipt", rng.randint(5, 30) * 1000
         elif kind == "count":
@@ -226,6 +241,7 @@ class World:
         else:
             quantity = rng.randint(1, min(3, available // 1000)) * 1000
         order = {"kind": kind, "material": material, "quantity": decimal_text(quantity)}
+        order |= {"plant": place[0], "storage_location": place[1]}
         return order | ({"to_storage_location": RETURNS_LOCATION} if kind == "transfer" else {})
 
     def shift_rows(self, change: str) -> None:
@@ -311,8 +327,36 @@ def read_quantity(given: object) -> int:
     return scaled
 
 
-def _random_row(connection: sqlite3.Connection, rng: random.Random) -> tuple[str, str, int]:
-    """Choose an article; return it with its unit and what can be sold of it in the sales location."""
+def read_lines(given: object) -> list[dict[str, Any]]:
+    """Return the lines of an order; one that says nothing of its own where none are given.
+
+    Raises:
+        PostingError: they are no list of objects.
+    """
+    lines = given or [{}]
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise PostingError(BAD_REQUEST, "'lines' is no list of objects")
+    return lines
+
+
+def _counted(connection: sqlite3.Connection, count: Movement) -> Movement | None:
+    """Return the difference between a counted quantity and the books, as a physical inventory (盘点) posts it."""
+    sql = (
+        'SELECT SUM("MatlWrhsStkQtyInMatlBaseUnit") FROM stock WHERE "Material" = ? AND "Plant" = ?'
+        f' AND "StorageLocation" = ? AND {_SELLABLE}'
+    )
+    place = [count.material, count.plant, count.location]
+    if count.batch:
+        sql += ' AND "Batch" = ?'
+        place.append(count.batch)
+    difference = count.quantity - int(connection.execute(sql, place).fetchone()[0] or 0)
+    if difference < 0:
+        return replace(count, movement_type=_SHORTAGE, quantity=-difference)
+    return replace(count, quantity=difference) if difference else None
+
+
+def _random_row(connection: sqlite3.Connection, rng: random.Random, plant: str, location: str) -> tuple[str, str, int]:
+    """Choose an article; return it with its unit and what can be sold of it at a place."""
     count = connection.execute("SELECT COUNT(*) FROM product").fetchone()[0]
     product = connection.execute(
         'SELECT "Product", "BaseUnit" FROM product ORDER BY "Product" LIMIT 1 OFFSET ?',
@@ -321,6 +365,6 @@ def _random_row(connection: sqlite3.Connection, rng: random.Random) -> tuple[str
     available = connection.execute(
         'SELECT SUM("MatlWrhsStkQtyInMatlBaseUnit") FROM stock'
         f' WHERE "Material" = ? AND "Plant" = ? AND "StorageLocation" = ? AND {_SELLABLE}',
-        (product[0], PLANT, SALES_LOCATION),
+        (product[0], plant, location),
     ).fetchone()[0]
     return str(product[0]), str(product[1]), int(available or 0)

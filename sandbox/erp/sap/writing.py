@@ -12,9 +12,10 @@ from sandbox.erp.sap.errors import ODataError, bad_request
 from sandbox.erp.sap.filters import Condition
 from sandbox.erp.sap.literals import parse_literal, stored_value, thousandths
 from sandbox.erp.sap.model import DATE_TIME, DECIMAL, STRING, Property
-from sandbox.erp.sap.movements import Header, Movement, PostingError
+from sandbox.erp.sap.movements import Header, Movement, PostingError, unit_factor
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping
 
     from sandbox.erp.sap.model import EntitySet, FunctionImport
@@ -46,8 +47,9 @@ def create_document(world: World, body: bytes, user: str) -> Posted:
         posting_date=_date(values, "PostingDate"),
         document_date=_date(values, "DocumentDate"),
     )
-    movements = [_movement(world, _checked(item, model.ITEM)) for item in items]
     try:
+        with world.store.transaction() as connection:
+            movements = [_movement(connection, _checked(item, model.ITEM)) for item in items]
         return world.post_document(header, movements)
     except PostingError as refused:
         raise _refusal(refused) from refused
@@ -153,12 +155,12 @@ def _date(values: Mapping[str, str | int | None], name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _movement(world: World, values: Mapping[str, str | int | None]) -> Movement:
+def _movement(connection: sqlite3.Connection, values: Mapping[str, str | int | None]) -> Movement:
     missing = [name for name in _REQUIRED if not values.get(name)]
     if missing:
         raise ODataError(400, "M7/018", f"Enter {missing[0]}", f"请输入 {missing[0]}")
     material, unit = str(values["Material"]), str(values.get("EntryUnit") or "")
-    factor = _unit_factor(world, material, unit)
+    factor = unit_factor(connection, material, unit)
     return Movement(
         movement_type=str(values["GoodsMovementType"]),
         material=material,
@@ -172,23 +174,3 @@ def _movement(world: World, values: Mapping[str, str | int | None]) -> Movement:
         entry_factor=factor,
         text=str(values.get("MaterialDocumentItemText") or ""),
     )
-
-
-def _unit_factor(world: World, material: str, unit: str) -> int:
-    """Return how many base units one entry unit is; 1 for an unknown material, which posting itself refuses."""
-    if not unit:
-        return 1
-    known = world.store.rows('SELECT 1 FROM product WHERE "Product" = ?', (material,))
-    factor = world.store.number(
-        'SELECT "QuantityNumerator" / "QuantityDenominator" FROM product_unit'
-        ' WHERE "Product" = ? AND "AlternativeUnit" = ?',
-        (material, unit),
-    )
-    if known and not factor:
-        raise ODataError(
-            400,
-            "M7/161",
-            f"No conversion of unit {unit} for material {material}",
-            f"物料 {material} 无单位 {unit} 的换算",
-        )
-    return factor or 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +155,28 @@ def test_connection_cut(client: Client, stage: str) -> None:
     assert bool(done) is (stage == "after")
 
 
+def test_drip(client: Client) -> None:
+    client.fault("drip", times=1, seconds=0.001)
+    url = client.url("ExecuteBillQuery")
+    with requests.post(url, json={"data": STOCKS}, headers=signed_headers(url), timeout=10, stream=True) as answer:
+        received = b"".join(itertools.islice(answer.iter_content(1), 1000))
+    assert is_answer(json.loads(received))
+    assert received.endswith(b"  ")
+
+
+def test_an_answer_that_is_damaged(client: Client) -> None:
+    client.fault("bad-utf8", times=1)
+    with pytest.raises(UnicodeDecodeError):
+        ask(client).content.decode()
+    client.fault("deep-json", times=1)
+    with pytest.raises(RecursionError):
+        json.loads(ask(client).content)
+    client.fault("wrong-type", times=1)
+    answer = ask(client)
+    assert answer.headers["content-type"] == "text/html; charset=gbk"
+    assert is_answer(json.loads(answer.content))
+
+
 def test_limit_truncated(client: Client) -> None:
     client.fault("limit-truncated", rows=7, form="STK_Inventory")
     assert len(client.query("STK_Inventory", "FID", order="FID", Limit=100)) == 7
@@ -179,6 +203,27 @@ def test_rows_move_between_pages(client: Client) -> None:
     still = {row["fid"] for row in client.stock()}
     assert len(before - still) == 1
     assert still - set(seen)  # a row that never left was skipped
+
+
+def test_rows_move_between_pages_by_key_too(client: Client) -> None:
+    where = "FMaterialId.FNumber > '01'"
+    before = len(client.stock())
+    client.fault("rows-move-between-pages", times=1)
+    client.query("STK_Inventory", "FID", where, order="FMaterialId.FNumber")
+    assert len(client.stock()) == before - 1
+
+
+def test_bills_taken_back(client: Client) -> None:
+    def books() -> dict[str, str]:
+        return {row["fid"]: row["quantity"] for row in client.stock()}
+
+    seen = [books()]
+    client.fault("bills-taken-back", times=3)
+    for _ in range(3):
+        client.query("BD_STOCK", "FNumber")
+        seen.append(books())
+    assert sorted(seen[2].values()) == sorted(seen[0].values())
+    assert sorted(seen[3].values()) == sorted(seen[1].values()) != sorted(seen[0].values())
 
 
 def test_snapshot_truncated(client: Client) -> None:
@@ -231,6 +276,22 @@ def test_duplicate_fid(client: Client) -> None:
     client.fault("duplicate-fid")
     seen = fids(client, page=50)
     assert len(seen) > len(set(seen)) == len(client.stock())
+
+
+def test_duplicate_fid_with_two_contents(client: Client) -> None:
+    client.fault("duplicate-fid", conflict=True)
+    rows = client.query("STK_Inventory", "FID,FBaseQty", order="FID", Limit=60)
+    assert rows[0][0] == rows[1][0]
+    assert rows[1][1] == rows[0][1] + 1
+
+
+def test_exponent(client: Client) -> None:
+    client.fault("exponent", times=1)
+    url = client.url("ExecuteBillQuery")
+    question = {"FormId": "STK_Inventory", "FieldKeys": "FID,FBaseQty", "Limit": 3}
+    answer = requests.post(url, json={"data": question}, headers=signed_headers(url), timeout=10)
+    assert len(re.findall(r",-?\d\.?\d*E[+-]\d+\]", answer.text)) == 3
+    assert all(isinstance(quantity, float) for _, quantity in answer.json())
 
 
 def test_negative_quantity(client: Client) -> None:
@@ -295,6 +356,23 @@ def test_locked(client: Client) -> None:
     status = response_status(client.call("Audit", OUT, {"Numbers": [number]}))
     assert "网控" in status["Errors"][0]["Message"]
     assert client.query(OUT, "FDocumentStatus", f"FBillNo='{number}'") == [["B"]]
+
+
+def test_number_repeated(client: Client) -> None:
+    model = outbound(client.plain_row(), 1) | {"FBillNo": "R-1"}
+    client.call("Save", OUT, {"Model": model})
+    client.fault("number-repeated", times=1)
+    assert response_status(client.call("Save", OUT, {"Model": model}))["IsSuccess"]
+    assert not response_status(client.call("Save", OUT, {"Model": model}))["IsSuccess"]
+    assert client.query(OUT, "FBillNo", "FBillNo='R-1'") == [["R-1"], ["R-1"]]
+
+
+def test_late_commit(client: Client) -> None:
+    earlier = submitted(client)
+    client.fault("late-commit", seconds=60)
+    later = submitted(client)
+    [[first]], [[second]] = (client.query(OUT, "FModifyDate", f"FBillNo='{number}'") for number in (earlier, later))
+    assert second < first
 
 
 def test_unknown_switch(client: Client) -> None:

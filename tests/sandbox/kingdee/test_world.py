@@ -152,6 +152,18 @@ def test_random_moves_are_bills(client: Client) -> None:
     assert requests.get(f"{client.base}/__world/info", timeout=10).json()["counts"]["bill"] >= len(bills)
 
 
+def test_hours_pass_on_the_servers_clock_while_bills_are_posted(client: Client) -> None:
+    def clock() -> datetime:
+        shown = requests.get(f"{client.base}/__world/info", timeout=10).json()["beijing_time"]
+        return datetime.fromisoformat(shown)
+
+    began = clock()
+    client.world("moves", count=4, over_seconds=7200)
+    assert timedelta(hours=2) <= clock() - began < timedelta(hours=2, minutes=1)
+    client.world("reset")
+    assert clock() - began < timedelta(minutes=1)
+
+
 def test_locations_are_the_totals_added_up(client: Client) -> None:
     answer = requests.get(f"{client.base}/__world/totals", timeout=10).json()
     for location, quantity in answer["locations"].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import time
@@ -129,6 +130,15 @@ def slow(sap: SapUser) -> None:
     assert time.monotonic() - start >= 0.4
 
 
+def drip(sap: SapUser) -> None:
+    sap.fault("drip", times=1, seconds=0.001)
+    with sap.session.get(f"{sap.url}{ROOT}/{SET}", params={"$top": "1"}, timeout=SECONDS, stream=True) as answer:
+        received = b"".join(itertools.islice(answer.iter_content(1), 2000))
+    assert answer.status_code == 200
+    assert len(json.loads(received)["d"]["results"]) == 1
+    assert received.endswith(b"  ")
+
+
 def next_loop(sap: SapUser) -> None:
     sap.fault("next-loop", times=1)
     first, second, *_ = sap.pages(SET)
@@ -174,6 +184,72 @@ def shrunk_answer(sap: SapUser) -> None:
     part = {key_of(row) for row in sap.all_rows(SET)}
     assert part < whole
     assert 0.2 < len(part) / len(whole) < 0.4
+
+
+def rows_withheld(sap: SapUser) -> None:
+    sap.fault("rows-withheld", times=1, share=0.5)
+    answer = sap.get(SET, inlinecount="allpages", top="40").json()["d"]
+    assert len(sap.rows(SET, top="40")) == 40
+    whole = len(sap.all_rows(SET))
+    assert int(answer["__count"]) == whole
+    keys = [key_of(row) for row in answer["results"]]
+    assert keys != [key_of(row) for row in sap.rows(SET, top="40")]
+
+
+def documents_taken_back(sap: SapUser) -> None:
+    before, count = sap.totals(), documents(sap)
+    sap.fault("documents-taken-back", times=2)
+    sap.rows(SET, top="1")
+    assert documents(sap) == count + 1
+    assert sap.totals() != before
+    sap.rows(HEADERS, top="1")
+    assert documents(sap) == count + 2
+    assert sap.totals() == before
+
+
+def negative_quantity(sap: SapUser) -> None:
+    def below_zero() -> int:
+        return sum(Decimal(row[QUANTITY]) < 0 for row in sap.all_rows(SET))
+
+    before = below_zero()
+    sap.fault("negative-quantity", times=1)
+    sap.rows(SET, top="1")
+    assert below_zero() == before + 1
+
+
+def bad_utf8(sap: SapUser) -> None:
+    sap.fault("bad-utf8", times=1)
+    with pytest.raises(UnicodeDecodeError):
+        sap.get(SET, top="5").content.decode()
+
+
+def wrong_type(sap: SapUser) -> None:
+    sap.fault("wrong-type", times=1)
+    answer = sap.get(SET, top="5")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert len(answer.json()["d"]["results"]) == 5
+
+
+def deep_json(sap: SapUser) -> None:
+    sap.fault("deep-json", times=1)
+    with pytest.raises(RecursionError):
+        json.loads(sap.get(SET).content)
+
+
+def decimal_noise(sap: SapUser) -> None:
+    plain = sap.rows(SET, top="1")[0][QUANTITY]
+    sap.fault("decimal-noise", times=1)
+    noisy = sap.rows(SET, top="1")[0][QUANTITY]
+    assert isinstance(noisy, float)
+    assert 0 < Decimal(noisy) - Decimal(plain) < Decimal("1e-9")
+
+
+def decimal_exponent(sap: SapUser) -> None:
+    plain = sap.rows(SET, top="1")[0][QUANTITY]
+    sap.fault("decimal-exponent", times=1)
+    text = sap.rows(SET, top="1")[0][QUANTITY]
+    assert "E+" in text
+    assert Decimal(text) == Decimal(plain)
 
 
 def decimal_as_number(sap: SapUser) -> None:
@@ -250,6 +326,14 @@ def late_commit(sap: SapUser) -> None:
     assert later["material_document"] > earlier["material_document"]
 
 
+def future_entry_time(sap: SapUser) -> None:
+    sap.fault("future-entry-time", times=1, seconds=60)
+    early = sap.move(kind="receipt", material="100001", quantity="1")
+    later = sap.move(kind="receipt", material="100001", quantity="1")
+    assert later["created_at"] < early["created_at"]
+    assert later["material_document"] > early["material_document"]
+
+
 def rate_429(sap: SapUser) -> None:
     sap.fault("rate-429", times=1, retry_after=3)
     answer = sap.get(SET)
@@ -266,9 +350,11 @@ CHECKS: dict[str, Callable[[SapUser], None]] = {
     check.__name__.replace("_", "-"): check
     for check in (
         auth_401, role_403, service_inactive_403, csrf_expired, cookie_lost, html_503, html_200, cut_gzip,
-        connection_cut, latency, slow, next_loop, top_capped, rows_move_between_pages, snapshot_truncated,
-        empty_answer, shrunk_answer, decimal_as_number, decimal_trailing_zeros, count_as_number, date_with_offset,
-        null_for_empty, numc_zero, lock_400, lost_201, sap_message, late_commit, rate_429, busy_503,
+        connection_cut, latency, slow, drip, next_loop, top_capped, rows_move_between_pages, snapshot_truncated,
+        empty_answer, shrunk_answer, rows_withheld, documents_taken_back, negative_quantity, bad_utf8, wrong_type,
+        deep_json, decimal_noise, decimal_exponent, decimal_as_number, decimal_trailing_zeros, count_as_number,
+        date_with_offset, null_for_empty, numc_zero, lock_400, lost_201, sap_message, late_commit, future_entry_time,
+        rate_429, busy_503,
     )
 }  # fmt: skip
 
@@ -280,6 +366,20 @@ def test_the_fault_can_be_seen(sap: SapUser, fault_id: str) -> None:
 
 def test_no_check_is_left_over() -> None:
     assert set(CHECKS) == set(FAULTS)
+
+
+def test_a_fault_may_be_of_one_set_and_let_chances_pass(sap: SapUser) -> None:
+    sap.fault("empty-answer", set="A_MaterialDocumentHeader", skip=1, times=1)
+    assert sap.rows(SET)
+    assert [bool(sap.rows(HEADERS, top="1")) for _ in range(3)] == [True, False, True]
+
+
+def test_rows_move_between_pages_by_key_too(sap: SapUser) -> None:
+    first = sap.rows(SET, top="2", orderby="Material")
+    sap.fault("rows-move-between-pages", times=1)
+    before = documents(sap)
+    sap.rows(SET, filter=f"Material gt '{first[0]['Material']}'")
+    assert documents(sap) == before + 1
 
 
 def test_an_unknown_fault_is_refused(sap: SapUser) -> None:

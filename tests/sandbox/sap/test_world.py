@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 import requests
 
 from sandbox.erp.sap.app import create_app
+from sandbox.erp.sap.world import SERVER_ZONE
 from tests.sandbox.sap.client import DOCUMENTS, STOCK, SapUser
 from tests.serving import serve
 
@@ -187,6 +189,18 @@ def test_totals_are_the_sellable_rows_of_the_books(sap: SapUser) -> None:
     assert {(row["location"], row["item"]): Decimal(row["quantity"]) for row in answer["totals"]} == expected
     for location, total in answer["locations"].items():
         assert Decimal(total) == sum(value for key, value in expected.items() if key[0] == location)
+
+
+def test_hours_pass_on_the_servers_clock_while_documents_are_posted(sap: SapUser) -> None:
+    began = datetime.now(SERVER_ZONE)
+    documents = sap.world("moves", {"count": 4, "over_seconds": 7200}).json()["documents"]
+    passed = [datetime.fromisoformat(posted["created_at"]) - began for posted in documents]
+    assert [round(moment / timedelta(minutes=30)) for moment in passed] == [1, 2, 3, 4]
+    [later] = sap.world("moves", {"count": 1}).json()["documents"]
+    assert later["created_at"] >= documents[-1]["created_at"]
+    sap.world("reset", {})
+    [anew] = sap.world("moves", {"count": 1}).json()["documents"]
+    assert anew["created_at"] < documents[0]["created_at"]
 
 
 def test_random_moves_post_that_many_documents(sap: SapUser) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -16,11 +20,13 @@ from hypothesis import strategies as st
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from connectors import http
-from connectors.http import HttpClient, RequestBudget, RetryPolicy, retry_after_seconds
+from connectors.calls import RequestBudget, RetryPolicy
+from connectors.http import HttpClient, retry_after_seconds
 from hub.errors import (
     AuthFailed,
     Locked,
     OutcomeUnknown,
+    ProtocolViolation,
     RateLimited,
     Rejected,
     RemoteError,
@@ -254,6 +260,88 @@ def test_a_redirect_is_never_followed(erp: responses.RequestsMock, waits: list[f
     assert caught.value.http_status == status
     assert {call.request.url for call in erp.calls} == {URL}
     assert len(waits) == 1
+
+
+# --- how long and how large an answer may be
+
+
+@contextmanager
+def peer(*pieces: bytes | float) -> Iterator[str]:
+    """Serve one answer to each connection, piece by piece (a number: seconds to wait), and close it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with suppress(OSError):  # the client hangs up, or the test is over
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(ConnectionError):
+                    connection.recv(65536)
+                    for piece in pieces:
+                        time.sleep(piece) if isinstance(piece, float) else connection.sendall(piece)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def ask(url: str, **more: Any) -> bytes:
+    http = client(retry=RetryPolicy(attempts=1), timeout=(1.0, 1.0), **more)
+    return http.call("read", lambda: requests.Request("GET", url), lambda response: response.content)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+ZIPPED = gzip.compress(b"0123456789" * 1000)
+
+
+def test_a_body_is_whole_whichever_way_it_comes() -> None:
+    chunked = (b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\nwe\r\n", b"2\r\nll\r\n0\r\n\r\n")
+    for pieces in ((b"Content-Length: 4\r\n\r\nwe", b"ll"), chunked, (b"\r\nwell",)):
+        with peer(HEAD, *pieces) as url:
+            assert ask(url) == b"well"
+    with peer(HEAD, b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED), ZIPPED) as url:
+        assert ask(url) == b"0123456789" * 1000
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"Content-Length: 40\r\n\r\nwell",),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"40\r\nwell"),
+        (b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED), ZIPPED[:20]),
+        (b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nwell",),
+        (b"Content-Length: 9\r\n\r\n", *[b"x", 0.05] * 8),
+        (b"Transfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n", 0.05] * 8),
+    ],
+    ids=["cut", "cut chunks", "cut gzip", "no gzip", "dripping", "dripping chunks"],
+)
+def test_a_body_that_never_comes_to_its_end_is_no_answer(pieces: tuple[bytes | float, ...]) -> None:
+    with peer(HEAD, *pieces) as url:
+        with pytest.raises(Unavailable):
+            ask(url, longest_answer=0.15)
+        with pytest.raises(OutcomeUnknown):
+            client(longest_answer=0.15).call(
+                "write", lambda: requests.Request("POST", url), lambda response: response.content, repeatable=False
+            )
+
+
+def test_an_answer_that_is_too_large_is_not_taken_in_and_not_asked_for_again() -> None:
+    bomb = gzip.compress(bytes(20 << 20))
+    for encoding, body in ((b"identity", bytes(3 << 20)), (b"gzip", bomb)):
+        head = b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (encoding, len(body))
+        with peer(HEAD, head, body) as url, pytest.raises(ProtocolViolation, match="larger than 2 MiB"):
+            ask(url, largest_answer=2 << 20)
+
+
+def test_no_attempt_begins_when_it_has_lasted_too_long(erp: responses.RequestsMock, waits: list[float]) -> None:
+    erp.get(URL, status=429, headers={"Retry-After": "50"})
+    with pytest.raises(RateLimited):
+        client(retry=RetryPolicy(attempts=9, give_up_after=40.0)).call("read", get, text_of)
+    assert waits == []
 
 
 # --- how it is sent

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.erp.paging import RawPage, iter_whole_groups
-from hub.errors import ProtocolViolation
+from hub.errors import ProtocolViolation, Truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +119,13 @@ def test_rows_that_move_behind_the_reader_are_found_out() -> None:
 def test_an_empty_page_that_promises_more_is_refused() -> None:
     with pytest.raises(ProtocolViolation, match="empty page"):
         read(lambda _: RawPage([], more=True))
+
+
+def test_an_empty_page_behind_a_cut_one_is_refused() -> None:
+    """The group that the page was cut in must come again; if it does not, nothing that follows can be trusted."""
+    pages = iter([RawPage(table([2, 2, 2]), more=True), RawPage([], more=False)])
+    with pytest.raises(Truncated):
+        read(lambda _: next(pages))
 
 
 def test_rows_in_another_order_are_refused() -> None:

@@ -162,12 +162,6 @@ def test_only_what_is_old_and_settled_goes(connection: psycopg.Connection) -> No
     with connection.transaction():
         publish_waiting(connection)
     connection.execute(f"UPDATE outbox SET created_at = {old} WHERE key = 'old'")
-    for hours in (5, 7):
-        connection.execute(
-            "INSERT INTO stock_batch (source, kind, state, started_at)"
-            f" VALUES ('sap', 'full', 'running', clock_timestamp() - interval '{hours} hours')"
-        )
-
     tidy(connection)
     tidy(connection)
 
@@ -175,10 +169,6 @@ def test_only_what_is_old_and_settled_goes(connection: psycopg.Connection) -> No
     assert count(connection, "tick_time") == 1
     assert {key for (key,) in connection.execute("SELECT key FROM quarantine")} == {"B@W1", "C@W1"}
     assert {key for (key,) in connection.execute("SELECT key FROM outbox")} == {"new"}
-    assert connection.execute("SELECT state, reason FROM stock_batch ORDER BY id").fetchall() == [
-        ("running", None),
-        ("failed", "the process ended"),
-    ]
 
 
 def test_the_time_to_keep_can_be_chosen(connection: psycopg.Connection) -> None:

@@ -98,6 +98,37 @@ def test_lists_in_the_environment_are_json(write: Write, monkeypatch: pytest.Mon
     assert settings.sources["sap"].connection == {"lock_codes": ["M3/682"]}
 
 
+# --- alert channels
+
+
+def test_a_channel_comes_from_the_environment_with_its_address(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONESHELF_ALERTS__CHANNELS__OPS__URL", "https://qyapi.weixin.qq.com/x?key=geheim")
+    monkeypatch.setenv("ONESHELF_ALERTS__CHANNELS__OPS__SECRET", "0012")
+    settings = load_settings(write("[alerts.channels.ops]\nkind = 'wecom'\n[alerts.channels.old]\nkind = 'json'\n"))
+    ops = settings.alerts.channels["ops"]
+    assert (ops.kind, ops.url, ops.secret) == ("wecom", "https://qyapi.weixin.qq.com/x?key=geheim", "0012")
+    assert "geheim" not in repr(settings)
+    assert "0012" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "says"),
+    [
+        ("[alerts.channels.ops]\nkind = 'json'\nurl = 'https://x/geheim'\n", 3, "ONESHELF_ALERTS__CHANNELS__OPS__URL"),
+        ("[alerts.channels.ops]\nkind = 'json'\nsecret = 'geheim'\n", 3, "ONESHELF_ALERTS__CHANNELS__OPS__SECRET"),
+        ("[alerts.channels.ops]\nkind = 'slack'\n", 2, "'dingtalk', 'wecom' or 'json'"),
+        ("[alerts.channels.ops]\nkind = 'json'\nkeywort = 'x'\n", 3, "did you mean keyword?"),
+        ("[alerts]\nrepeat_hour = 1\n", 2, "did you mean repeat_hours?"),
+        ("[alerts]\nstale_factor = 0.5\n", 2, "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_channel_in_a_file_is_refused(write: Write, content: str, line: int, says: str) -> None:
+    error = refusal(write(content))
+    assert error.line == line
+    assert says in str(error)
+    assert "geheim" not in str(error)
+
+
 # --- refusals of files
 
 
@@ -130,9 +161,8 @@ def test_a_wrong_file_is_refused_with_line_and_what_is_allowed(
 
 
 def test_an_unknown_field_lists_those_there_are(write: Write) -> None:
-    assert "allowed here: max_shrink, shrink_floor" in refusal(write("[stock]\nqqq = 1\n")).message.replace(
-        "expiring_days, ", ""
-    )
+    message = refusal(write("[stock]\nqqq = 1\n")).message
+    assert "allowed here: expiring_days, keys_at_once, max_shrink, order_late_after_hours, posted_after" in message
 
 
 def test_the_file_that_gives_the_value_is_named_not_one_that_only_has_the_section(write: Write) -> None:

@@ -395,3 +395,29 @@ def test_field_agrees_with_apply(stock: Mapping, raw: dict[str, Any]) -> None:
         assert row.field is None or stock.field(raw, row.field) is None
     elif row is not None:
         assert stock.field(raw, "item") == row.item
+
+
+def comparable(result: Any) -> Any:
+    """Return a result so that two can be compared to the letter: 1, True and 1.0 are equal, and not the same."""
+    if isinstance(result, RecordError):
+        return result.message, result.reason, result.field
+    return repr(result)
+
+
+@given(raws=st.lists(RAWS, max_size=6), again=st.data())
+def test_many_records_at_once_come_out_as_one_by_one(
+    stock: Mapping, raws: list[dict[str, Any]], again: st.DataObject
+) -> None:
+    raws += again.draw(st.lists(st.sampled_from(raws), max_size=4)) if raws else []
+    assert [*map(comparable, stock.apply_all(raws))] == [comparable(outcome(stock, raw)) for raw in raws]
+
+
+def test_equal_keys_that_are_not_the_same_text_are_told_apart(stock: Mapping) -> None:
+    raws = [RAW | {"FID": value} for value in (1, True, Decimal("1.0"), "1", Decimal(1), 1)]
+    assert [row.row_id for row in stock.apply_all(raws)] == ["1", "true", "1.0", "1", "1", "1"]
+
+
+def test_nested_and_flat_records_may_stand_side_by_side(load: Load) -> None:
+    mapping = article(load)
+    rows = mapping.apply_all([{"a.b": "X"}, {"a": {"b": "Y"}}, {"a": {"b": "Z"}, "BRAND": "ST"}])
+    assert [(row.item, row.brand) for row in rows] == [("X", ""), ("Y", ""), ("Z", "EA")]

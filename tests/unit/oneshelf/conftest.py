@@ -10,12 +10,12 @@ import psycopg
 import pytest
 import structlog
 from psycopg import sql
-from rich.console import Console
 from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 from hub.db.session import plain_url
 from oneshelf import cli
+from oneshelf.console import console
 from oneshelf.sandboxes import connection_environment
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pyt
     monkeypatch.setenv("PREFECT_API_URL", f"{NOWHERE}/api")
     for name, value in connection_environment({"sap": NOWHERE, "kingdee": NOWHERE}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(cli, "console", Console(width=300))
+    monkeypatch.setattr(console, "width", 300)
     yield monkeypatch
     structlog.reset_defaults()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hub.db.session import Database
     from tests.unit.oneshelf.conftest import Run
 
 STOCK = "mappings/erp/kingdee/stock.yaml"
@@ -285,7 +286,7 @@ def test_the_source_that_names_items_is_read_first_whatever_the_order_in_the_fil
 def test_an_unknown_sandbox_is_refused_with_those_there_are(run: Run) -> None:
     result = run("sandbox", "oracle")
     assert result.exit_code == 2
-    assert "there is sap, kingdee" in result.output
+    assert "there is sap, kingdee, robots" in result.output
 
 
 # --- doctor
@@ -322,6 +323,7 @@ def test_the_doctor_finds_a_healthy_house_healthy(run: Run, environment: pytest.
     assert result.exit_code == 0
     for name in ("disk: free space", "mappings: mapping files", "prefect: API", "locations: locations.yaml"):
         assert name in found
+    assert "operations page" in found["alerts: channels"][1]
     for name in ("database: connection", "database: migrations", "feeds: feed sap", "sap: places", "kingdee: places"):
         assert name in found
 
@@ -366,3 +368,28 @@ def test_the_doctor_says_what_to_do_without_a_database_or_with_a_wrong_places_fi
     assert mark == "!!"
     assert f"{tmp_path}/locations.yaml:1" in rest
     assert "mend that line" in rest
+
+
+def test_part_of_a_level_is_set_apart_for_a_channel(run: Run, database: Database) -> None:
+    with database.driver() as connection:
+        connection.execute(
+            "WITH made AS (INSERT INTO item (sku, name, unit) VALUES ('A', 'a', 'EA') RETURNING id),"
+            " place AS (INSERT INTO location (code, name, kind, sellable_online, pickup, time_zone)"
+            "           VALUES ('W1', 'w', 'store', true, true, 'UTC') RETURNING id)"
+            " INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended)"
+            " SELECT made.id, place.id, 9, 1, 2 FROM made, place"
+        )
+    assert run("stock", "pool", "A", "W1", "online", "--quantity", "4").exit_code == 0
+    with database.driver() as connection:
+        pools = "SELECT channel, ring_fenced, percent FROM stock_pool"
+        assert connection.execute(pools).fetchall() == [("online", 4, None)]
+        assert run("stock", "pool", "A", "W1", "online", "--percent", "50").exit_code == 0
+        assert connection.execute(pools).fetchall() == [("online", None, 50)]
+        assert run("stock", "pool", "A", "W1", "online").exit_code == 0
+        assert connection.execute(pools).fetchall() == []
+    assert "A has no level at W9" in run("stock", "pool", "A", "W9", "online", "--percent", "5").stdout
+    for wrong, words in (
+        (("A", "W1", "nobody", "--percent", "5"), "no channel nobody"),
+        (("A", "W1", "online", "--percent", "5", "--quantity", "5"), "not both"),
+    ):
+        assert words in str(run("stock", "pool", *wrong).exception)

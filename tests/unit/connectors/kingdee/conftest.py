@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
 
+from connectors.calls import RequestBudget, RetryPolicy
 from connectors.erp.kingdee import KingdeeConnector, KingdeeSettings
 from connectors.erp.kingdee.client import KingdeeClient
 from connectors.erp.kingdee.mapper import KingdeeMapper
-from connectors.http import HttpClient, RequestBudget, RetryPolicy
+from connectors.http import HttpClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,9 @@ SETTINGS: dict[str, Any] = {
     "app_secret": SECRET,
 }
 LOCATIONS = ("CK001", "CK002")
+SINCE = re.compile(r"F\w+ >= '([\d\-T:.]+)'")
+KEYSET = re.compile(r"FID >= '?(\w+)'?")
+NAMED = re.compile(r"FID (?:IN|=) (\([^)]*\)|'\w+')")
 
 
 def make_settings(**more: Any) -> KingdeeSettings:
@@ -44,9 +49,11 @@ def make_client(**more: Any) -> KingdeeClient:
     return KingdeeClient("kingdee", settings, http=http, now=lambda: 1_795_000_000.5)
 
 
-def make_connector(locations: tuple[str, ...] = LOCATIONS, **more: Any) -> KingdeeConnector:
+def make_connector(
+    locations: tuple[str, ...] = LOCATIONS, *, mappings: Path = MAPPINGS, **more: Any
+) -> KingdeeConnector:
     settings = make_settings(**more)
-    mapper = KingdeeMapper(MAPPINGS, settings, locations)
+    mapper = KingdeeMapper(mappings, settings, locations)
     return KingdeeConnector("kingdee", settings, make_client(**more), mapper, locations=locations)
 
 
@@ -66,6 +73,46 @@ def stock_row(fid: Any, material: str = "01.00001", location: str = "CK001", **m
         "FUpdateTime": "2026-11-22T10:11:12.123",
     }
     return {**row, **more}
+
+
+def transfer(fid: int, entry: int, modified: str, **more: Any) -> dict[str, Any]:
+    """Return a line of STK_TransferDirect, from CK001 to CK002."""
+    row = {
+        "FID": fid,
+        "FBillEntry_FEntryID": entry,
+        "FDocumentStatus": "C",
+        "FMaterialId.FNumber": "02.00002",
+        "FAuxPropId.FF100001.FNumber": "C01",
+        "FAuxPropId.FF100002.FNumber": None,
+        "FSrcStockId.FNumber": "CK001",
+        "FDestStockId.FNumber": "CK002",
+        "FModifyDate": modified,
+        "FApproveDate": None,
+        "FBillNo": f"ZJDB{fid}",
+        "FBaseQty": 2.0,
+    }
+    return {**row, **more}
+
+
+def tables(maximum: int = 10_000, **forms: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
+    """Answer like a server that holds these forms."""
+
+    def respond(question: dict[str, Any]) -> Any:
+        rows = forms.get(question["FormId"], [])
+        times = ("FUpdateTime",) if question["FormId"] == "STK_Inventory" else ("FModifyDate", "FApproveDate")
+        if question["OrderString"].endswith("DESC"):
+            return sorted(rows, key=lambda row: row[times[0]] or "", reverse=True)[: question["Limit"]]
+        if since := SINCE.search(question["FilterString"]):
+            rows = [row for row in rows if any((row[name] or "") >= since[1] for name in times)]
+        if keyset := KEYSET.search(question["FilterString"]):
+            rows = [row for row in rows if row["FID"] >= int(keyset[1])]
+        if named := NAMED.search(question["FilterString"]):
+            rows = [row for row in rows if str(row["FID"]) in re.findall(r"\w+", named[1])]
+        rows = sorted(rows, key=lambda row: (row["FID"], row.get("FBillEntry_FEntryID", 0)))
+        start = question["StartRow"]
+        return rows[start : start + min(question["Limit"], maximum)]
+
+    return respond
 
 
 def failure(message: str, code: Any, *, success: Any = False) -> dict[str, Any]:

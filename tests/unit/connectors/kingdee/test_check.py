@@ -20,6 +20,7 @@ FIELDS = [
     *("FMATERIALID", "FAUXPROPID", "FSTOCKID", "FSRCSTOCKID", "FDESTSTOCKID", "FSTOCKSTATUSID", "FBASEQTY"),
     *("FBASEUNITID", "FOWNERID", "FLOT", "FEXPIRYDATE", "FUPDATETIME", "FDOCUMENTSTATUS", "FMODIFYDATE"),
     *("FAPPROVEDATE", "FNUMBER", "FNAME", "FFORBIDSTATUS", "FBARCODE", "FUNITID"),
+    *("FBILLNO", "FBASEUNITQTY", "FBASEGAINQTY", "FBASELOSSQTY"),
 ]
 
 
@@ -83,6 +84,15 @@ def test_a_missing_field_is_named_with_what_was_probably_meant(server: Server) -
     assert results["fields of BD_MATERIAL"].ok
 
 
+def test_the_fields_of_what_a_bill_did_are_checked(server: Server) -> None:
+    server.answer(lambda _: description("FBASEUNITQTY", "FBILLNO"), "QueryBusinessInfo")
+    server.answer(row)
+    results = by_name(make_connector())
+    assert results["fields of SAL_OUTSTOCK"].detail == "not on this tenant: FBillNo, FBaseUnitQty"
+    assert "moved_sal_outstock.yaml" in results["fields of SAL_OUTSTOCK"].advice
+    assert results["fields of STK_StatusConvert"].ok
+
+
 def test_a_missing_form_fails_its_own_line(server: Server) -> None:
     def absent(question: dict[str, Any], otherwise: Callable[[], Any]) -> Any:
         return failure("业务对象不存在", 4) if question["FormId"] == "BD_BarCodeMaster" else otherwise()
@@ -96,11 +106,13 @@ def test_a_missing_form_fails_its_own_line(server: Server) -> None:
 
 def test_a_lower_maximum_is_told(server: Server) -> None:
     server.answer(lambda _: {"Result": {}}, "QueryBusinessInfo")
-    server.answer(
-        lambda q: (
-            [] if q["Limit"] == 0 else [dict.fromkeys(q["FieldKeys"].split(","), "2020-01-01")] * min(q["Limit"], 50)
-        )
-    )
+
+    def respond(question: dict[str, Any]) -> list[dict[str, Any]]:
+        first = int(question["FilterString"].rpartition("'F")[2].strip("'") or 0)
+        row = dict.fromkeys(question["FieldKeys"].split(","), "2020-01-01")
+        return [{**row, "FID": f"F{first + number}"} for number in range(min(question["Limit"], 50))]
+
+    server.answer(respond)
     results = by_name(make_connector())
     assert results["rows per page"].advice == "set page_rows = 50"
     assert results["fields of STK_Inventory"].ok

@@ -244,7 +244,7 @@ def test_a_session_lost_again_is_an_authentication_failure(server: Server) -> No
 
 
 def test_cookies_with_commas_are_kept_and_a_silent_new_session_is_taken_over(server: Server) -> None:
-    expires = "expires=Wed, 25-Nov-2026 10:00:00 GMT; path=/"
+    expires = "expires=Wed, 25-Nov-2099 10:00:00 GMT; path=/"
     server.answers(LOGIN_OK, service="LoginBySign")
     server.answers((200, "[]", {"Set-Cookie": f"kdservice-sessionid=sid-2; {expires}"}), [])
     client = login_client()
@@ -317,6 +317,7 @@ def test_a_login_without_session_is_a_violation(server: Server, answer: Any) -> 
         {"unknown": 1},
         {"movement_forms": [{"form": "F;x", "mappings": ["m"], "row_id": ["FID"]}]},
         {"movement_forms": [{"form": "F", "mappings": ["../m"], "row_id": ["FID"]}]},
+        {"movement_forms": [{"form": "F", "mappings": ["m"], "brings": ["n"], "row_id": ["FID"]}]},
         {"movement_forms": [{"form": "F", "mappings": ["m"], "row_id": ["FID"]}] * 2},
     ],
 )

@@ -1,58 +1,18 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import Any
 
 import pytest
 
 from connectors.erp.kingdee import delta
 from connectors.erp.kingdee.settings import MOVEMENT_FORMS
 from hub.contracts import StockKey
-from hub.errors import ProtocolViolation
-from tests.unit.connectors.kingdee.conftest import Server, make_connector, stock_row
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from hub.errors import ProtocolViolation, Truncated, Unavailable
+from tests.unit.connectors.kingdee.conftest import Server, make_connector, stock_row, tables, transfer
 
 ONE_FORM = (MOVEMENT_FORMS[3],)  # the direct transfer, whose line names two places
-SINCE = re.compile(r"F\w+ >= '([\d\-T:.]+)'")
-KEYSET = re.compile(r"FID >= '?(\w+)'?")
-
-
-def transfer(fid: int, entry: int, modified: str, **more: Any) -> dict[str, Any]:
-    row = {
-        "FID": fid,
-        "FBillEntry_FEntryID": entry,
-        "FDocumentStatus": "C",
-        "FMaterialId.FNumber": "02.00002",
-        "FAuxPropId.FF100001.FNumber": "C01",
-        "FAuxPropId.FF100002.FNumber": None,
-        "FSrcStockId.FNumber": "CK001",
-        "FDestStockId.FNumber": "CK002",
-        "FModifyDate": modified,
-        "FApproveDate": None,
-    }
-    return {**row, **more}
-
-
-def tables(maximum: int = 10_000, **forms: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
-    """Answer like a server that holds these forms."""
-
-    def respond(question: dict[str, Any]) -> Any:
-        rows = forms.get(question["FormId"], [])
-        times = ("FUpdateTime",) if question["FormId"] == "STK_Inventory" else ("FModifyDate", "FApproveDate")
-        if question["OrderString"].endswith("DESC"):
-            return sorted(rows, key=lambda row: row[times[0]] or "", reverse=True)[: question["Limit"]]
-        if since := SINCE.search(question["FilterString"]):
-            rows = [row for row in rows if any((row[name] or "") >= since[1] for name in times)]
-        if keyset := KEYSET.search(question["FilterString"]):
-            rows = [row for row in rows if row["FID"] >= int(keyset[1])]
-        rows = sorted(rows, key=lambda row: (row["FID"], row.get("FBillEntry_FEntryID", 0)))
-        start = question["StartRow"]
-        return rows[start : start + min(question["Limit"], maximum)]
-
-    return respond
 
 
 def stock(fid: int, at: str, **more: Any) -> dict[str, Any]:
@@ -65,7 +25,7 @@ def test_without_a_cursor_the_newest_times_are_taken_up_and_nothing_is_named(ser
     assert changes.keys == frozenset()
     assert changes.cursor["at"] == {"STK_Inventory": "2026-11-22T10:05:00.5", "STK_TransferDirect": ""}
     assert json.loads(json.dumps(changes.cursor)) == changes.cursor
-    question = server.asked[0]
+    (question,) = [asked for asked in server.asked[1:] if asked["FormId"] == "STK_Inventory"]
     assert (question["OrderString"], question["Limit"]) == ("FUpdateTime DESC, FID DESC", 1)
     assert question["FieldKeys"] == "FID,FUpdateTime"
 
@@ -91,17 +51,18 @@ def test_names_stock_and_both_ends_of_a_transfer(server: Server) -> None:
 
 
 def test_the_window_and_order_of_the_questions(server: Server) -> None:
-    server.answer(tables())
+    server.answer(tables(STK_Inventory=[stock(1, "2026-11-22T09:00:00")]))
     connector = make_connector(movement_forms=ONE_FORM, overlap_seconds=300)
     at = {"STK_Inventory": "2026-11-22T10:05:00.123", "STK_TransferDirect": "2026-11-22T10:06:00"}
     changes = connector.changed_keys({"at": at, "seen": {}})
-    assert [(question["FilterString"], question["OrderString"]) for question in server.asked] == [
+    assert {(question["FilterString"], question["OrderString"]) for question in server.asked} == {
+        ("", "FID ASC"),  # once: how many rows does the server give?
         ("FUpdateTime >= '2026-11-22T10:00:00.123'", "FID ASC"),
         (
             "(FModifyDate >= '2026-11-22T10:01:00.000' OR FApproveDate >= '2026-11-22T10:01:00.000')",
             "FID ASC, FBillEntry_FEntryID ASC",
         ),
-    ]
+    }
     assert changes.cursor["at"] == at
 
 
@@ -193,6 +154,17 @@ def test_a_time_that_is_none_is_a_violation(server: Server) -> None:
         make_connector(movement_forms=()).changed_keys({"at": {"STK_Inventory": ""}, "seen": {}})
 
 
+def test_silence_is_no_quiet_hour_when_nothing_can_be_seen(server: Server) -> None:
+    rows = [stock(1, "2026-11-22T10:00:00")]
+    server.answer(tables(STK_Inventory=rows, STK_TransferDirect=[transfer(1, 10, "2026-11-22T10:00:00")]))
+    connector = make_connector(movement_forms=ONE_FORM)
+    cursor = connector.changed_keys(None).cursor
+    assert connector.changed_keys(cursor).keys
+    server.answer(tables())
+    with pytest.raises(Truncated, match="data permission"):
+        connector.changed_keys(cursor)
+
+
 def test_a_quiet_look_costs_one_request_per_form(server: Server) -> None:
     server.answer(tables())
     connector = make_connector()
@@ -200,3 +172,41 @@ def test_a_quiet_look_costs_one_request_per_form(server: Server) -> None:
     asked = len(server.asked)
     connector.changed_keys(cursor)
     assert len(server.asked) - asked == 8
+
+
+def test_all_forms_are_looked_at_side_by_side(server: Server) -> None:
+    server.answer(tables())
+    connector = make_connector()
+    cursor = connector.changed_keys(None).cursor
+    all_here = threading.Barrier(8)
+
+    def wait_for_the_others(question: dict[str, Any]) -> Any:
+        all_here.wait(timeout=5)
+        return tables()(question)
+
+    server.answer(wait_for_the_others)
+    connector.changed_keys(cursor)
+    assert not all_here.broken
+
+
+def test_one_form_that_fails_fails_the_look(server: Server) -> None:
+    server.answer(tables())
+    connector = make_connector()
+    cursor = connector.changed_keys(None).cursor
+    server.answer(lambda question: (500, "no") if question["FormId"] == "STK_InStock" else [])
+    with pytest.raises(Unavailable):
+        connector.changed_keys(cursor)
+
+
+def test_a_longer_look_than_before_needs_no_proof(server: Server) -> None:
+    rows = [stock(number, f"2026-11-22T{10 if number == 0 else 8:02}:00:00") for number in range(40)]
+    server.answer(tables(STK_Inventory=rows))
+    connector = make_connector(movement_forms=ONE_FORM)
+    cursor = connector.changed_keys(None).cursor
+    for moved in (1, 5, 9):
+        rows[:moved] = [stock(number, f"2026-11-22T11:0{moved}:00") for number in range(moved)]
+        asked = len(server.asked)
+        changes = connector.changed_keys(cursor)
+        cursor = changes.cursor
+        assert len(server.asked) - asked == 2
+        assert changes.keys

@@ -46,7 +46,7 @@ def test_conditions() -> None:
     assert filters.one_of("FNumber", ["a", "b'"]) == "FNumber IN ('a', 'b''')"
     assert filters.all_of("", "a = 1", "b = 2") == "a = 1 AND b = 2"
     assert filters.any_of("a = 1") == "a = 1"
-    assert filters.after(["M.N", "S.N"], ["m", "s'"]) == "(M.N > 'm' OR (M.N = 'm' AND S.N > 's'''))"
+    assert filters.after(["M.N", "S.N"], ["m", "s'"]) == "M.N >= 'm' AND (M.N > 'm' OR S.N > 's''')"
     assert filters.ascending("a", "b.c") == "a ASC, b.c ASC"
     assert filters.descending("a", "b") == "a DESC, b DESC"
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import operator
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +40,9 @@ def barcode(code: str, number: str, colour: str = "", size: str = "", unit: str 
 def tables(**forms: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
     def respond(question: dict[str, Any]) -> Any:
         rows = sorted(forms.get(question["FormId"], []), key=lambda row: row["FNumber"])
-        if "FNumber > '" in question["FilterString"]:
-            behind = question["FilterString"].split("FNumber > '")[1].split("'")[0]
-            rows = [row for row in rows if row["FNumber"] > behind]
+        if keyset := re.search(r"FNumber (>=?) '(.*?)'", question["FilterString"]):
+            compare = operator.ge if keyset[1] == ">=" else operator.gt
+            rows = [row for row in rows if compare(row["FNumber"], keyset[2])]
         return rows[question["StartRow"] : question["StartRow"] + question["Limit"]]
 
     return respond

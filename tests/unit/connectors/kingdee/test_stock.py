@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import operator
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AFTER = re.compile(
-    r"\(FMaterialId\.FNumber > '(.*?)' OR \(FMaterialId\.FNumber = '.*?' AND FStockId\.FNumber > '(.*?)'\)\)"
+    r"FMaterialId\.FNumber >= '.*?' AND \(FMaterialId\.FNumber > '(.*?)' OR FStockId\.FNumber (>=?) '(.*?)'\)"
 )
 
 
@@ -29,7 +30,8 @@ def table(rows: list[dict[str, Any]], maximum: int = 10_000) -> Callable[[dict[s
     def respond(question: dict[str, Any]) -> Any:
         found = sorted(rows, key=sort_key)
         if behind := AFTER.search(question["FilterString"]):
-            found = [row for row in found if sort_key(row)[:2] > (fold(behind[1]), fold(behind[2]))]
+            compare = operator.ge if behind[2] == ">=" else operator.gt
+            found = [row for row in found if compare(sort_key(row)[:2], (fold(behind[1]), fold(behind[3])))]
         start = question["StartRow"]
         return found[start : start + min(question["Limit"], maximum)]
 
@@ -123,7 +125,7 @@ def test_pages_hold_whole_keys_and_nothing_is_read_ahead(server: Server) -> None
     assert sorted(seen) == sorted(row["FID"] for row in rows)
     second = server.asked[1]["FilterString"]
     assert second.startswith(
-        "(FMaterialId.FNumber > 'M0' OR (FMaterialId.FNumber = 'M0' AND FStockId.FNumber > 'CK001')) AND "
+        "FMaterialId.FNumber >= 'M0' AND (FMaterialId.FNumber > 'M0' OR FStockId.FNumber > 'CK001') AND "
     )
     assert all(question["StartRow"] == 0 for question in server.asked if question["Limit"] == 3)
 
@@ -138,20 +140,81 @@ def test_numbers_that_differ_in_case_alone_are_one_group(server: Server) -> None
 
 @pytest.mark.parametrize("maximum", [2, 3, 7])
 def test_a_silently_lower_maximum_is_found_out_and_kept_to(server: Server, maximum: int) -> None:
-    rows = [stock_row(number, f"M{number:02}") for number in range(10)]
+    rows = [stock_row(number, f"M{number:02}") for number in range(20)]
     server.answer(table(rows, maximum))
     connector = make_connector(page_rows=100)
     found = [row.row_id for page in connector.iter_stock() for row in page.rows]
-    assert found == [str(number) for number in range(10)]
-    assert (server.asked[1]["StartRow"], server.asked[1]["Limit"]) == (maximum, 1)
-    assert {question["Limit"] for question in server.asked[2:]} <= {maximum, 1}
+    assert found == [str(number) for number in range(20)]
+    assert [question["Limit"] for question in server.asked[:4]] == [100, 2, 100, 2]
+    assert {question["Limit"] for question in server.asked[4:]} == {maximum, 2}
+
+
+def test_a_row_that_is_born_behind_a_page_is_no_maximum_of_the_server(server: Server) -> None:
+    rows = [stock_row(1, "M1")]
+
+    def respond(question: dict[str, Any]) -> Any:
+        answer = table(rows)(question)
+        if len(server.asked) == 1:
+            rows.append(stock_row(2, "M2"))
+        return answer
+
+    server.answer(respond)
+    connector = make_connector(page_rows=100)
+    assert [row.row_id for page in connector.iter_stock() for row in page.rows] == ["1", "2"]
+    assert list(connector.iter_stock())[-1].complete
+    assert {question["Limit"] for question in server.asked} == {100, 2}
+
+
+def test_an_end_row_of_the_server_hides_nothing(server: Server) -> None:
+    """TopRowCount is the number of the last row: beyond it every page is empty, in the order of whatever question."""
+    rows = [stock_row(number, f"M{number:02}") for number in range(20)]
+
+    def respond(question: dict[str, Any]) -> Any:
+        room = max(0, 7 - question["StartRow"])
+        return table(rows)({**question, "Limit": min(question["Limit"], room)})
+
+    server.answer(respond)
+    pages = list(make_connector(page_rows=100).iter_stock())
+    assert [row.row_id for page in pages for row in page.rows] == [str(number) for number in range(20)]
+    assert pages[-1].complete
+
+
+def test_rows_that_go_before_the_last_one_hide_nothing(server: Server) -> None:
+    rows = [stock_row(number, f"M{number:02}") for number in range(8)]
+
+    def respond(question: dict[str, Any]) -> Any:
+        answer = table(rows, 7)(question)
+        if len(server.asked) == 1:
+            del rows[0]
+        return answer
+
+    server.answer(respond)
+    found = [row.row_id for page in make_connector(page_rows=100).iter_stock() for row in page.rows]
+    assert found == [str(number) for number in range(1, 8)]
+
+
+def test_an_end_that_can_not_be_seen_twice_is_none(server: Server) -> None:
+    rows = [stock_row(number, f"M{number:02}") for number in range(3)]
+    server.answer(lambda question: [] if question["Limit"] == 2 else table(rows)(question))
+    with pytest.raises(Truncated, match="where the rows end"):
+        list(make_connector(page_rows=4).iter_stock())
+
+
+def test_a_page_that_was_cut_is_followed_by_rows_or_by_an_error(server: Server) -> None:
+    rows = [stock_row(number, f"M{number:02}") for number in range(8)]
+    server.answer(lambda question: table(rows)(question) if len(server.asked) == 1 else [])
+    pages = make_connector(page_rows=4).iter_stock()
+    assert not next(pages).complete
+    with pytest.raises(Truncated):
+        next(pages)
 
 
 def test_a_short_page_is_the_end_only_after_the_probe(server: Server) -> None:
     server.answer(table([stock_row(1)]))
     (page,) = make_connector().iter_stock()
     assert page.complete
-    assert [(question["StartRow"], question["Limit"]) for question in server.asked] == [(0, 2000), (1, 1)]
+    assert [(question["StartRow"], question["Limit"]) for question in server.asked] == [(0, 2000), (0, 2)]
+    assert server.asked[1]["FilterString"].startswith("FMaterialId.FNumber >= '01.00001' AND ")
 
 
 def test_a_group_larger_than_a_page_is_refused(server: Server) -> None:
@@ -215,7 +278,7 @@ def test_a_bad_row_is_rejected_and_the_others_go_on(
     assert bad.raw["FID"] == 2
 
 
-def test_keys_are_read_by_location_and_material(server: Server) -> None:
+def test_keys_of_several_places_are_one_question(server: Server) -> None:
     server.answer(lambda q: table([] if "FMaterialId" in q["FilterString"] else [stock_row(1, "99.00009")])(q))
     keys = {
         StockKey("01.00001|C01|S01", "CK001"),
@@ -225,13 +288,34 @@ def test_keys_are_read_by_location_and_material(server: Server) -> None:
     }
     pages = list(make_connector().iter_stock(keys))
     assert [question["FilterString"] for question in server.asked] == [
-        "FStockId.FNumber = 'CK''2' AND FMaterialId.FNumber = 'O''Neil'",
-        "FStockId.FNumber = 'CK001' AND FMaterialId.FNumber IN ('01.00001', '02.00002')",
+        (
+            "((FStockId.FNumber = 'CK''2' AND FMaterialId.FNumber = 'O''Neil')"
+            " OR (FStockId.FNumber = 'CK001' AND FMaterialId.FNumber IN ('01.00001', '02.00002')))"
+        ),
         # none of them has stock: is there any to be seen at all?
         server.asked[-1]["FilterString"],
     ]
     assert "FMaterialId" not in server.asked[-1]["FilterString"]
-    assert [page.complete for page in pages] == [False, True]
+    assert [page.complete for page in pages] == [True]
+
+
+def test_keys_of_many_places_fill_filters_and_name_each_key_once(server: Server) -> None:
+    server.answer(table([stock_row(1)]))
+    keys = {StockKey(f"{number:05}-{number % 7}", f"STORE-{number % 60:03}") for number in range(400)}
+    list(make_connector(stock_org_numbers=["100"]).iter_stock(keys))
+    filters = list(
+        dict.fromkeys(q["FilterString"] for q in server.asked if "FMaterialId.FNumber >" not in q["FilterString"])
+    )
+    assert max(map(len, filters)) <= LONGEST_FILTER
+    assert len(filters) < 6
+    named: list[StockKey] = []
+    for place, materials in re.findall(
+        r"\(FStockId\.FNumber = '(.*?)' AND FMaterialId\.FNumber (?:IN|=) (.*?)\)", " ".join(filters)
+    ):
+        named += [StockKey(material, place) for material in re.findall(r"'(.*?)'", materials)]
+    assert len(named) == len(keys)
+    assert set(named) == keys
+    assert all(text.endswith(" AND FStockOrgId.FNumber = '100'") for text in filters)
 
 
 def test_keys_are_not_taken_for_sold_out_when_all_stock_is_out_of_sight(server: Server) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from connectors.calls import RequestBudget, RetryPolicy
 from connectors.erp.sap.client import SapClient
 from connectors.erp.sap.connector import SapConnector
 from connectors.erp.sap.mapper import SapMapper
 from connectors.erp.sap.settings import SapSettings
-from connectors.http import HttpClient, RequestBudget, RetryPolicy
+from connectors.http import HttpClient
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     import responses
 
@@ -24,6 +26,8 @@ ROOT = f"{BASE}/sap/opu/odata/sap"
 STOCK_URL = f"{ROOT}/API_MATERIAL_STOCK_SRV/A_MatlStkInAcctMod"
 DOCUMENT_URL = f"{ROOT}/API_MATERIAL_DOCUMENT_SRV/A_MaterialDocumentHeader"
 PRODUCT_URL = f"{ROOT}/API_PRODUCT_SRV/A_Product"
+NOW = datetime(2026, 11, 22, 4, 0, 0, tzinfo=UTC)
+"""Noon of the documents' day in SAP's zone."""
 LOCATIONS = ("1010/101A", "1010/101B")
 
 BASIC = {"base_url": BASE, "user": "HUB", "password": "geheim-秘密"}
@@ -48,10 +52,12 @@ def make_http(settings: SapSettings) -> HttpClient:
     )
 
 
-def make_connector(locations: Collection[str] = LOCATIONS, **changes: Any) -> SapConnector:
+def make_connector(
+    locations: Collection[str] = LOCATIONS, now: Callable[[], datetime] = lambda: NOW, **changes: Any
+) -> SapConnector:
     settings = SapSettings.model_validate({**BASIC, **changes})
     mapper = SapMapper(MAPPINGS / "erp" / "sap", (settings.language, settings.fallback_language))
-    return SapConnector("sap-cn", settings, SapClient(settings, make_http(settings)), mapper, locations)
+    return SapConnector("sap-cn", settings, SapClient(settings, make_http(settings)), mapper, locations, now)
 
 
 def collection(rows: list[dict[str, Any]], *, count: Any = None, link: str | None = None) -> str:
@@ -88,16 +94,15 @@ def stock_row(material: str, storage: str = "101A", quantity: Any = "5", **chang
     }
 
 
-def document(number: str, time: str, items: Any, *, day: str = "/Date(1795305600000)/") -> dict[str, Any]:
-    """Return a document header; the default day is 2026-11-22."""
-    nested = {"results": items} if isinstance(items, list) else items
-    return {
-        "MaterialDocumentYear": "2026",
-        "MaterialDocument": number,
-        "CreationDate": day,
-        "CreationTime": time,
-        "to_MaterialDocumentItem": nested,
-    }
+def document(
+    number: str, time: str, items: Any = None, *, day: str = "/Date(1795305600000)/", reference: str = ""
+) -> dict[str, Any]:
+    """Return a document header, with its items where it was asked for them; the default day is 2026-11-22."""
+    header = {"MaterialDocumentYear": "2026", "MaterialDocument": number, "CreationDate": day, "CreationTime": time}
+    header["ReferenceDocument"] = reference
+    if items is None:
+        return header
+    return {**header, "to_MaterialDocumentItem": {"results": items} if isinstance(items, list) else items}
 
 
 def item(number: str, line: str, material: str, storage: str = "101A", **changes: Any) -> dict[str, Any]:
@@ -111,6 +116,12 @@ def item(number: str, line: str, material: str, storage: str = "101A", **changes
         "IssgOrRcvgMaterial": "",
         "IssuingOrReceivingPlant": "",
         "IssuingOrReceivingStorageLoc": "",
+        "DebitCreditCode": "H",
+        "QuantityInBaseUnit": "1",
+        "GoodsMovementIsCancelled": False,
+        "ReversedMaterialDocumentYear": "",
+        "ReversedMaterialDocument": "",
+        "ReversedMaterialDocumentItem": "",
         **changes,
     }
 

@@ -10,10 +10,11 @@ import pytest
 import requests
 import responses
 
+from connectors.calls import RequestBudget
 from connectors.erp.sap.auth import OAuthLogin
 from connectors.erp.sap.client import STOCK_SERVICE, SapClient
 from connectors.erp.sap.settings import SapSettings
-from connectors.http import HttpClient, RequestBudget
+from connectors.http import HttpClient
 from hub.errors import (
     AuthFailed,
     Locked,
@@ -71,6 +72,27 @@ def test_numbers_come_as_text_or_as_json_numbers_and_are_never_floats(sap: respo
     assert answer.count == 3
 
 
+@pytest.mark.parametrize(
+    ("number", "meant"),
+    [("0.30000000000000004", "0.3"), ("1234.3000000000002", "1234.3"), ("1.2e1", "12"), ("-7.5E-1", "-0.75")],
+)
+def test_the_noise_of_binary_floats_is_taken_off(sap: responses.RequestsMock, number: str, meant: str) -> None:
+    assert fetch(sap, body=f'{{"d":{{"results":[{{"q":{number}}}]}}}}').rows[0]["q"] == Decimal(meant)
+
+
+def test_a_number_that_no_decimal_can_hold_spoils_no_other_row(sap: responses.RequestsMock) -> None:
+    first, second = fetch(sap, body='{"d":{"results":[{"q":1e9999999},{"q":1.5}]}}').rows
+    assert not first["q"].is_finite()
+    assert second["q"] == Decimal("1.5")
+
+
+def test_what_an_answer_holds_decides_not_what_it_is_called(sap: responses.RequestsMock) -> None:
+    body = collection([{"Material": "衬衫"}])
+    for content_type in ("text/html", "text/plain;charset=gbk", "application/octet-stream"):
+        assert fetch(sap, body=body.encode(), content_type=content_type).rows == [{"Material": "衬衫"}]
+    assert fetch(sap, body=b"\xef\xbb\xbf" + body.encode()).rows == [{"Material": "衬衫"}]
+
+
 def test_count_as_number_and_bare_list(sap: responses.RequestsMock) -> None:
     assert fetch(sap, body=collection([], count=7)).count == 7
     assert fetch(sap, body='{"d":[{"Material":"A"}]}').rows == [{"Material": "A"}]
@@ -105,6 +127,9 @@ def test_count_as_number_and_bare_list(sap: responses.RequestsMock) -> None:
         ({"status": 200, "body": '{"d":{"results":[{"Material":"A"'}, Unavailable, None),
         ({"status": 200, "body": '{"d":{"results":[{"Material":"A"}'}, Unavailable, None),
         ({"status": 200, "body": ""}, Unavailable, None),
+        ({"status": 200, "body": b'{"d":{"results":[{"Material":"A\xff"}]}}'}, Unavailable, None),
+        ({"status": 200, "body": '{"d":{"results":[' + "[" * 100_000}, ProtocolViolation, None),
+        ({"status": 200, "body": f'{{"d":{{"__count":{"9" * 5000}}}}}'}, ProtocolViolation, None),
         ({"status": 200, "body": "OK"}, ProtocolViolation, None),
         ({"status": 200, "body": "[1,]"}, ProtocolViolation, None),
         ({"status": 200, "body": '{"value":[]}'}, ProtocolViolation, None),

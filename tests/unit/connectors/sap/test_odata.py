@@ -50,6 +50,8 @@ def test_count_comes_as_text_or_number(value: object, expected: int | None) -> N
     [
         ("/Date(1795305600000)/", "PT17H57M48S", datetime(2026, 11, 22, 17, 57, 48)),
         ("/Date(1795305600000+0000)/", "PT0S", datetime(2026, 11, 22)),
+        ("/Date(1795276800000+0480)/", "PT1H", datetime(2026, 11, 22, 1)),
+        ("/Date(1795327200000-0360)/", "PT1H", datetime(2026, 11, 22, 1)),
         ("2026-11-22T00:00:00", "PT10M", datetime(2026, 11, 22, 0, 10)),
         ("/Date(1795305600000)/", "PT24H00M00S", datetime(2026, 11, 23)),
         ("/Date(1795305600000)/", None, None),

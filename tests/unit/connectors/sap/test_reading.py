@@ -31,6 +31,8 @@ def test_snapshot_asks_for_configured_locations_in_order_of_materials(sap: respo
     assert query_of(sap, 0) == {
         "$filter": WHERE,
         "$orderby": "Material,Plant,StorageLocation,Batch,InventoryStockType",
+        "$select": "Material,Plant,StorageLocation,Batch,Supplier,Customer,WBSElementInternalID,SDDocument,"
+        "SDDocumentItem,InventorySpecialStockType,InventoryStockType,MatlWrhsStkQtyInMatlBaseUnit,MaterialBaseUnit",
         "$top": "5000",
         "$inlinecount": "allpages",
         "$format": "json",
@@ -67,11 +69,36 @@ def test_silent_cap_shows_by_the_count(sap: responses.RequestsMock, count: Any) 
     answer_stock(
         sap,
         collection([stock_row("A"), stock_row("B")], count=count),
+        collection([stock_row("B")], count=2),
         collection([stock_row("B"), stock_row("C")], count=2),
     )
     pages = list(make_connector().iter_stock())
     assert items_of(pages) == [["A"], ["B", "C"]]
+    assert query_of(sap, 1)["$filter"] == f"{WHERE} and Material ge 'B'"
     assert [page.complete for page in pages] == [False, True]
+
+
+def test_rows_left_out_in_the_middle_are_found_out(sap: responses.RequestsMock) -> None:
+    """A, B, C and D are counted, B is withheld: reading on behind C would never meet it."""
+    answer_stock(
+        sap,
+        collection([stock_row("A"), stock_row("C"), stock_row("D")], count=4),
+        collection([stock_row("D")], count=1),
+    )
+    with pytest.raises(Truncated, match="4 rows were counted, of which 2 came and 1 follow"):
+        list(make_connector().iter_stock())
+
+
+def test_keys_are_not_taken_for_sold_out_when_all_stock_is_out_of_sight(sap: responses.RequestsMock) -> None:
+    answer_stock(sap, collection([], count=0), collection([], count=0))
+    with pytest.raises(Truncated, match="no stock row at all can be seen"):
+        list(make_connector().iter_stock({StockKey("A", "1010/101A")}))
+    assert query_of(sap, 1)["$filter"] == WHERE
+
+
+def test_keys_that_are_sold_out_are_absent(sap: responses.RequestsMock) -> None:
+    answer_stock(sap, collection([], count=0), collection([stock_row("B")], count=1))
+    assert list(make_connector().iter_stock({StockKey("A", "1010/101A")})) == [StockPage([], [], complete=True)]
 
 
 def test_silent_cap_without_count_shows_by_the_row_behind(sap: responses.RequestsMock) -> None:
@@ -99,7 +126,7 @@ def test_empty_answer_is_whole(sap: responses.RequestsMock) -> None:
 
 
 def test_server_that_ignores_the_key_is_noticed(sap: responses.RequestsMock) -> None:
-    page = collection([stock_row("A"), stock_row("B")], count=4)
+    page = collection([stock_row("A"), stock_row("B")], link="x?$skiptoken=2")
     answer_stock(sap, page, page)
     with pytest.raises(ProtocolViolation, match="paging went back"):
         list(make_connector().iter_stock())
@@ -118,11 +145,11 @@ def test_row_without_material_is_no_stock_row(sap: responses.RequestsMock) -> No
 
 
 def test_reading_is_pulled_page_by_page(sap: responses.RequestsMock) -> None:
-    answer_stock(sap, collection([stock_row("A"), stock_row("B")], count=3))
+    answer_stock(sap, collection([stock_row("A"), stock_row("B")], count=3), collection([stock_row("B")], count=2))
     pages = make_connector().iter_stock()
     assert len(sap.calls) == 0
     next(pages)
-    assert len(sap.calls) == 1
+    assert len(sap.calls) == 2
 
 
 def test_failure_in_the_middle_gives_no_complete_page(sap: responses.RequestsMock) -> None:
@@ -234,7 +261,7 @@ def test_bad_rows_are_rejected_and_the_others_go_on(sap: responses.RequestsMock)
 
 
 def test_items_with_names_and_barcodes(sap: responses.RequestsMock) -> None:
-    sap.add(responses.GET, PRODUCT_URL, body=collection([product("A"), product("B")], count="3"))
+    sap.add(responses.GET, PRODUCT_URL, body=collection([product("A"), product("B")], link="x?$skiptoken=2"))
     sap.add(responses.GET, PRODUCT_URL, body=collection([product("B"), product("C")], count="2"))
     pages = list(make_connector().get_items())
     assert query_of(sap, 0) == {

@@ -26,6 +26,7 @@ from .support import (
     collection,
     document,
     error,
+    item,
     make_connector,
     product,
     stock_row,
@@ -39,17 +40,7 @@ if TYPE_CHECKING:
 STOCK_SETS = {"A_MatlStkInAcctMod": [name for name in stock_row("A") if name != "__metadata"]}
 DOCUMENT_SETS = {
     "A_MaterialDocumentHeader": list(document("1", "PT0S", [])),
-    "A_MaterialDocumentItem": [
-        "MaterialDocumentYear",
-        "MaterialDocument",
-        "MaterialDocumentItem",
-        "Material",
-        "Plant",
-        "StorageLocation",
-        "IssgOrRcvgMaterial",
-        "IssuingOrReceivingPlant",
-        "IssuingOrReceivingStorageLoc",
-    ],
+    "A_MaterialDocumentItem": list(item("1", "0001", "A")),
 }
 PRODUCT_SETS = {
     "A_Product": list(product("A")),

@@ -1,0 +1,1 @@
+"""What the figures of docs/benchmarks.md are made by: `make bench`, or `python -m benchmarks NAME …`."""

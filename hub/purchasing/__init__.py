@@ -1,0 +1,1 @@
+"""Purchasing: which levels have fallen below their safety stock, and whom to buy from."""

@@ -1,0 +1,1 @@
+"""What still differs from an ERP once everything that is known is settled, and why (`docs/reconciliation.md`)."""

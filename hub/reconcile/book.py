@@ -1,0 +1,146 @@
+"""The book of differences: each is found once, and closed when it is healed, seen no more, or resolved by a person."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hub.reconcile.kinds import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from hub.reconcile.rules import Finding
+
+SEEN_NO_MORE = "seen no more"
+# One that a person has resolved comes back only when its evidence is another one.
+_NOTE = """
+INSERT INTO stock_difference AS known (item_id, location_id, source, kind, subject, evidence, healed_at)
+SELECT %(item)s, %(location)s, %(source)s, %(kind)s, %(subject)s, %(evidence)s::jsonb,
+       CASE WHEN %(heals)s THEN clock_timestamp() END
+WHERE NOT EXISTS (
+    SELECT FROM stock_difference AS earlier
+    WHERE earlier.item_id = %(item)s AND earlier.location_id = %(location)s AND earlier.kind = %(kind)s
+      AND earlier.subject = %(subject)s AND earlier.resolved_at IS NOT NULL AND earlier.resolved_by <> ''
+      AND earlier.evidence = %(evidence)s::jsonb)
+ON CONFLICT (item_id, location_id, kind, subject) WHERE healed_at IS NULL AND resolved_at IS NULL
+DO UPDATE SET evidence = excluded.evidence WHERE known.evidence <> excluded.evidence
+RETURNING id, xmax = 0
+"""
+# What a read has put right can't be seen again, so it waits for a person; our own faults do too.
+_CLOSE = """
+UPDATE stock_difference AS known SET resolved_at = clock_timestamp(), resolved_by = '', resolution = %(resolution)s
+FROM checked_level AS checked
+WHERE known.item_id = checked.item_id AND known.location_id = checked.location_id
+  AND known.healed_at IS NULL AND known.resolved_at IS NULL AND known.subject <> '' AND known.source = %(source)s
+  AND (known.item_id, known.location_id, known.subject) NOT IN (
+        SELECT * FROM unnest(%(items)s::bigint[], %(locations)s::bigint[], %(subjects)s::text[]))
+"""
+_RESOLVE = """
+UPDATE stock_difference SET resolved_at = clock_timestamp(), resolved_by = %s, resolution = %s
+WHERE id = %s AND resolved_at IS NULL AND healed_at IS NULL
+"""
+_LIST = """
+SELECT known.id, known.source, item.sku, item.name, place.code, known.kind, known.subject, known.evidence,
+       known.found_at, known.healed_at, known.resolved_at, COALESCE(known.resolved_by, ''),
+       COALESCE(known.resolution, '')
+FROM stock_difference AS known
+JOIN item ON item.id = known.item_id JOIN location AS place ON place.id = known.location_id
+WHERE (%(source)s::text IS NULL OR known.source = %(source)s)
+  AND (%(ids)s::bigint[] IS NULL OR known.id = ANY(%(ids)s))
+  AND (known.healed_at IS NULL AND known.resolved_at IS NULL OR %(ids)s::bigint[] IS NOT NULL
+       OR known.found_at > clock_timestamp() - make_interval(secs => 3600 * %(hours)s))
+ORDER BY known.id
+"""
+_COUNTS = """
+SELECT kind, count(*) FROM stock_difference
+WHERE healed_at IS NULL AND resolved_at IS NULL AND source = %s GROUP BY kind ORDER BY kind
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An entry of the book."""
+
+    id: int
+    source: str
+    sku: str
+    name: str
+    location: str
+    kind: Kind
+    subject: str
+    evidence: Mapping[str, Any]
+    found_at: datetime
+    healed_at: datetime | None
+    resolved_at: datetime | None
+    resolved_by: str
+    resolution: str
+
+    @property
+    def state(self) -> str:
+        """`healed`, `closed` or `open`."""
+        if self.healed_at:
+            return "healed"
+        return "closed" if self.resolved_at else "open"
+
+
+def note_findings(connection: psycopg.Connection, source: str, findings: Collection[Finding]) -> list[int]:
+    """Write what was found, in the caller's transaction; return the ids of those that nobody had found before."""
+    found: list[int] = []
+    for finding in sorted(findings, key=lambda one: (one.level.ids, one.kind, one.subject)):
+        values = {
+            "item": finding.level.item_id,
+            "location": finding.level.location_id,
+            "source": source,
+            "kind": finding.kind,
+            "subject": finding.subject,
+            "evidence": json.dumps(finding.evidence),
+            "heals": finding.heals,
+        }
+        row = connection.execute(_NOTE, values).fetchone()
+        if row is not None and row[1]:
+            found.append(int(row[0]))
+    return found
+
+
+def close_unseen(connection: psycopg.Connection, source: str, seen: Collection[tuple[tuple[int, int], str]]) -> int:
+    """Close what is about a number and can't be seen any more at the levels in `checked_level`; return how many.
+
+    Args:
+        seen: (level's ids, number) of all that may still be so.
+    """
+    items, locations = [item for (item, _), _ in seen], [location for (_, location), _ in seen]
+    values = {
+        "source": source,
+        "items": items,
+        "locations": locations,
+        "subjects": [subject for _, subject in seen],
+        "resolution": SEEN_NO_MORE,
+    }
+    return connection.execute(_CLOSE, values).rowcount
+
+
+def resolve(connection: psycopg.Connection, difference_id: int, resolution: str, by: str) -> bool:
+    """Note that a person has dealt with an open difference; False if there is none with that id."""
+    return connection.execute(_RESOLVE, (by, resolution, difference_id)).rowcount > 0
+
+
+def load_differences(
+    connection: psycopg.Connection,
+    *,
+    source: str | None = None,
+    hours: float = 0,
+    ids: Sequence[int] | None = None,
+) -> list[Difference]:
+    """Return the open differences and those that were found within so many hours, or those with the given ids."""
+    rows = connection.execute(_LIST, {"source": source, "hours": hours, "ids": None if ids is None else list(ids)})
+    return [Difference(*(*row[:5], Kind(row[5]), *row[6:])) for row in rows]
+
+
+def count_open(connection: psycopg.Connection, source: str) -> dict[Kind, int]:
+    """Return how many differences of a source are open, by class."""
+    return {Kind(kind): int(count) for kind, count in connection.execute(_COUNTS, (source,))}

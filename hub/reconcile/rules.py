@@ -1,0 +1,302 @@
+"""The decision rules: which class a difference is of. Pure; `docs/reconciliation.md` has them as a table.
+
+What is found at a level is one of: another quantity than the base (`Change`), demand that no document ended
+(`Waiting`), documents that took more than was sold under their number (`Surplus`), sums that disagree (`Off`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from hub.reconcile.kinds import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from hub.contracts import Movement, StockKey
+
+CLOCKS = timedelta(minutes=10)
+"""How far the ERP's clock and the hub's may be apart where times are compared to find a posting that fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A level: the hub's ids and the ERP's own words."""
+
+    item_id: int
+    location_id: int
+    key: StockKey
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """The hub's ids."""
+        return self.item_id, self.location_id
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A read says another quantity than the base, and no look for changes has named the level.
+
+    Quantities are own and sellable, lots near their expiry included: those leave what may be sold by the calendar.
+    `base` is the tick at which the read in force began, `base_at` its time.
+    """
+
+    level: Level
+    before: Decimal
+    now: Decimal
+    base: int
+    base_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Demand that is late: `quantity` of it is still subtracted, `posted` was posted under its number."""
+
+    level: Level
+    kind: str
+    number: str
+    reference: str
+    quantity: Decimal
+    wanted: Decimal
+    posted: Decimal
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """Documents that stand under a number and took more than was sold under it; None: nothing is known of it.
+
+    `wanted` is None for a number that looks like one of the store's own. `settles`: it is a store's day.
+    """
+
+    level: Level
+    reference: str
+    wanted: Decimal | None
+    posted: Decimal
+    documents: tuple[str, ...]
+    settles: bool
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """Sums of a level that disagree: by how much, by their name."""
+
+    level: Level
+    by: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A document that the hub's list holds: whether it stands there, and whether the base surely contains it."""
+
+    document: str
+    reference: str
+    quantity: Decimal
+    posted: bool
+    in_base: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the ERP and the hub's list tell of one level's documents; `asked` is False where the ERP was not asked."""
+
+    movements: Sequence[Movement] = ()
+    known: Mapping[str, Known] = field(default_factory=dict)
+    gone: Collection[str] = ()
+    sales: Collection[str] = ()
+    """Those of the references that are numbers of store sales."""
+    ours: Collection[str] = ()
+    """Those of the references that are numbers of ours."""
+    asked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A difference that is named. `subject` is the number it is about; `heals`: nothing is left to do."""
+
+    level: Level
+    kind: Kind
+    subject: str
+    evidence: Mapping[str, Any]
+    heals: bool = False
+    change: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a document changed of the stock since the base was read, as far as that is known."""
+
+    document: str
+    reference: str
+    change: Decimal
+    entered_at: datetime | None
+    entered_by: str
+    why: str
+
+
+def judge_change(change: Change, told: Told, factors: Collection[Decimal], mappings: tuple[str, str]) -> Finding:
+    """Name the class of a changed quantity.
+
+    Args:
+        factors: how many base units the article's packages hold.
+        mappings: the versions of the mapping files when the base was read, and now.
+    """
+    difference = change.now - change.before
+    facts: dict[str, Any] = {"before": _text(change.before), "now": _text(change.now), "base_at": _time(change.base_at)}
+    sure, unsure = _effects(change, told)
+    if explained := _explain(difference, sure, unsure):
+        references = {effect.reference for effect in explained}
+        kind = Kind.LATE_POS if references <= set(told.sales) else Kind.MISSED_EVENT
+        documents = [_describe(effect) for effect in explained]
+        return Finding(change.level, kind, "", {**facts, "documents": documents}, heals=True, change=change)
+    facts["documents"] = [_describe(effect) for effect in sure]
+    moved = sum((effect.change for effect in sure), Decimal(0))
+    if factor := _factor(change.before, change.now, factors) or _factor(moved, difference, factors):
+        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", {**facts, "factor": _text(factor)}, change=change)
+    if mappings[0] != mappings[1]:
+        facts |= {"mapping_before": mappings[0], "mapping_now": mappings[1]}
+        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", facts, change=change)
+    return Finding(change.level, Kind.UNEXPLAINED, "", {**facts, "asked": told.asked}, change=change)
+
+
+def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) -> Finding | None:
+    """Name the class of demand that is late, None where it is only late: an order that nobody has shipped yet."""
+    facts: dict[str, Any] = {
+        "kind": waiting.kind,
+        "number": waiting.number,
+        "quantity": _text(waiting.wanted),
+        "posted": _text(waiting.posted),
+        "since": _time(waiting.since),
+    }
+    if factor := _factor(waiting.posted, waiting.wanted, factors):
+        return Finding(waiting.level, Kind.UNIT_OR_MAPPING, waiting.reference, {**facts, "factor": _text(factor)})
+    if waiting.kind == "sale":
+        return Finding(waiting.level, Kind.LATE_POS, waiting.reference, facts)
+    if by_hand := _by_hand(waiting, told):
+        return Finding(waiting.level, Kind.MANUAL_POSTING, waiting.reference, {**facts, "documents": by_hand})
+    return None
+
+
+def judge_surplus(surplus: Surplus, factors: Collection[Decimal]) -> Finding | None:
+    """Name the class of documents that took more than was sold; None while the store may yet tell of it."""
+    wanted = surplus.wanted or Decimal(0)
+    facts = {"sold": _text(wanted), "posted": _text(surplus.posted), "documents": list(surplus.documents)}
+    if surplus.settles or surplus.wanted is None:
+        return Finding(surplus.level, Kind.LATE_POS, surplus.reference, facts) if surplus.late else None
+    if len(surplus.documents) > 1:
+        return Finding(surplus.level, Kind.DUPLICATE, surplus.reference, facts)
+    if factor := _factor(wanted, surplus.posted, factors):
+        return Finding(surplus.level, Kind.UNIT_OR_MAPPING, surplus.reference, {**facts, "factor": _text(factor)})
+    return Finding(surplus.level, Kind.MANUAL_POSTING, surplus.reference, facts)
+
+
+def judge_sums(off: Off) -> Finding:
+    """Sums of ours that disagree are a fault of ours, whatever the ERP says."""
+    return Finding(off.level, Kind.OUR_BUG, "", {"off_by": {name: _text(by) for name, by in sorted(off.by.items())}})
+
+
+def _effects(change: Change, told: Told) -> tuple[list[_Effect], list[_Effect]]:
+    """Return what documents surely changed since the base, and what those changed that the base may contain.
+
+    A document carries the time when it was begun, and may show long after that: one that seems older than the base
+    may yet be new, unless the list held it before the base was read.
+    """
+    sure: list[_Effect] = []
+    unsure: list[_Effect] = []
+    for movement in told.movements:
+        known = told.known.get(movement.document)
+        in_base = known is not None and known.posted and known.in_base
+        if movement.posted and not in_base:
+            later = movement.entered_at >= change.base_at
+            why = "entered since" if later else "entered before, seen late"
+            (sure if later else unsure).append(_effect(movement, -movement.quantity, why))
+        elif in_base and not movement.posted:
+            sure.append(_effect(movement, movement.quantity, "taken back"))
+    for document in told.gone:
+        known = told.known[document]
+        if known.in_base:
+            sure.append(_Effect(document, known.reference, known.quantity, None, "", "deleted"))
+    return _by_document(sure), _by_document(unsure)
+
+
+def _by_document(effects: Iterable[_Effect]) -> list[_Effect]:
+    """Put the lines of a document together: a quantity may come from several lots."""
+    found: dict[tuple[str, str], _Effect] = {}
+    for effect in effects:
+        number = effect.document.rpartition("/")[0] or effect.document
+        known = found.get((number, effect.why))
+        change = effect.change + (known.change if known else 0)
+        found[number, effect.why] = replace(effect, document=number, change=change)
+    return list(found.values())
+
+
+def _explain(difference: Decimal, sure: Sequence[_Effect], unsure: Sequence[_Effect]) -> Sequence[_Effect]:
+    """Return the documents that make up the difference exactly; none: nothing does.
+
+    Of those that the base may contain, one alone may be missing in it, or the newest of them together.
+    """
+    left = difference - sum(effect.change for effect in sure)
+    if not left:
+        return sure
+    newest_first = sorted(unsure, key=lambda effect: str(effect.entered_at), reverse=True)
+    for effect in newest_first:
+        if effect.change == left:
+            return [*sure, effect]
+    sums = accumulate(effect.change for effect in newest_first)
+    for count, total in enumerate(sums, start=1):
+        if total == left:
+            return [*sure, *newest_first[:count]]
+    return ()
+
+
+def _by_hand(waiting: Waiting, told: Told) -> list[dict[str, str]]:
+    """Return the documents without a number of ours that took exactly what is missing, since it was sold."""
+    reversed_lines = {movement.reverses for movement in told.movements if movement.reverses}
+    candidates = _by_document(
+        _effect(movement, -movement.quantity, "same quantity, not our number")
+        for movement in told.movements
+        if movement.posted
+        and not movement.reverses
+        and movement.document not in reversed_lines
+        and movement.reference.upper() not in told.ours
+        and movement.entered_at >= waiting.since - CLOCKS
+    )
+    return [_describe(effect) for effect in candidates if effect.change == -waiting.quantity]
+
+
+def _factor(one: Decimal, other: Decimal, factors: Iterable[Decimal]) -> Decimal | None:
+    """Return the content of a package by which one quantity is a multiple of the other."""
+    if not one or not other:
+        return None
+    return next((f for f in factors if f != 1 and (one * f == other or other * f == one)), None)
+
+
+def _effect(movement: Movement, change: Decimal, why: str) -> _Effect:
+    who = movement.entered_by
+    return _Effect(movement.document, movement.reference.upper(), change, movement.entered_at, who, why)
+
+
+def _describe(effect: _Effect) -> dict[str, str]:
+    facts = {
+        "document": effect.document,
+        "reference": effect.reference,
+        "change": _text(effect.change),
+        "entered_at": _time(effect.entered_at) if effect.entered_at else "",
+        "entered_by": effect.entered_by,
+        "why": effect.why,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _text(quantity: Decimal) -> str:
+    return format(quantity.normalize(), "f")
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

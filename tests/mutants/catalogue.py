@@ -1,0 +1,7 @@
+"""All mutants. Patches that change nothing that can be observed do not belong here."""
+
+from __future__ import annotations
+
+from tests.mutants import of_documents, of_reads, of_reservations
+
+MUTANTS = (*of_documents.MUTANTS, *of_reads.MUTANTS, *of_reservations.MUTANTS)

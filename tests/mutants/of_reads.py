@@ -1,0 +1,173 @@
+"""Mutants of applying reads: whole keys, complete snapshots, and the later read in force."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+APPLY, INVENTORY, STAGING = "hub/stock/apply.py", "hub/sync/inventory.py", "hub/sync/staging.py"
+DEMAND, DETAIL = "tests/integration/test_demand.py::", "tests/integration/test_demand_in_detail.py::"
+TURNS = "tests/integration/test_reads_in_turn.py::"
+SNAPSHOT, KEYS = "tests/integration/test_snapshot.py::", "tests/integration/test_key_reads.py::"
+
+MUTANTS = (
+    Mutant(
+        name="an older read replaces a newer one",
+        breaks="a read that began earlier than the one in force is rejected",
+        file=APPLY,
+        old="WHERE staged.read_began > COALESCE(level.read_began, 0) AND staged.read_began > ",
+        new="WHERE staged.read_began > ",
+        killers=(KEYS + "test_a_read_that_began_earlier_never_replaces_a_later_one",),
+    ),
+    Mutant(
+        name="no floor",
+        breaks="a floor of read_began rejects older reads of levels that a snapshot left unchanged",
+        file=APPLY,
+        old=" AND staged.read_began > COALESCE(floor.read_began, 0)\n",
+        new="\n",
+        killers=(KEYS + "test_a_read_older_than_the_last_snapshot_is_asked_for_again",),
+    ),
+    Mutant(
+        name="a key that did not change leaves no trace",
+        breaks="a read that began earlier is rejected, also when the later one changed nothing",
+        file=APPLY,
+        old="WHERE %(every)s OR settles OR",
+        new="WHERE settles OR",
+        killers=(KEYS + "test_the_same_holds_when_the_later_read_changed_nothing",),
+    ),
+    Mutant(
+        name="appliers overtake each other",
+        breaks="a read that began earlier is rejected, also when both are applied at once",
+        file=APPLY,
+        old="    connection.execute(_TURN, (source,))\n",
+        new="",
+        killers=(TURNS + "test_reads_of_one_source_are_applied_one_after_the_other",),
+    ),
+    Mutant(
+        name="a read without lists is judged",
+        breaks="where something is sold, a read is applied only with lists of documents on either side",
+        file=APPLY,
+        old='"may_be_judged": f"NOT {is_open(level)}"',
+        new='"may_be_judged": "true"',
+        killers=(DEMAND + "test_a_sale_after_it_was_decided_that_no_list_is_needed",),
+    ),
+    Mutant(
+        name="what stayed the same is not judged",
+        breaks="levels whose quantity did not change are left alone only when nothing is open on them",
+        file=APPLY,
+        old='       OR {settles})\n"""\n',
+        new='       )\n"""\n',
+        killers=(DEMAND + "test_a_snapshot_in_which_only_the_documents_changed_judges_too",),
+    ),
+    Mutant(
+        name="what stayed at nothing is not judged",
+        breaks="levels that are absent and were zero are left alone only when nothing is open on them",
+        file=APPLY,
+        old="AND (level.on_hand <> 0 OR {settles} OR EXISTS (",
+        new="AND (level.on_hand <> 0 OR EXISTS (",
+        killers=(DETAIL + "test_a_snapshot_judges_what_it_does_not_name_where_nothing_was",),
+    ),
+    Mutant(
+        name="absent means unchanged",
+        breaks="absent means zero in a complete snapshot",
+        file=APPLY,
+        old="    if not read.unknown.everything:\n        absent =",
+        new="    if read.rows == 0:\n        absent =",
+        killers=(SNAPSHOT + "test_what_a_complete_snapshot_does_not_name_is_zero",),
+    ),
+    Mutant(
+        name="absent since the last page",
+        breaks="what is absent has the ticks (first page began, last page ended)",
+        file=APPLY,
+        old='"began": read.first_began, "ended"',
+        new='"began": read.last_began, "ended"',
+        killers=(TURNS + "test_what_a_snapshot_does_not_name_is_as_old_as_its_first_page",),
+    ),
+    Mutant(
+        name="an incomplete snapshot is applied",
+        breaks="an incomplete snapshot is never applied",
+        file=INVENTORY,
+        old="            if not read.complete:\n                return self._refuse(",
+        new="            if not read.pages:\n                return self._refuse(",
+        killers=(SNAPSHOT + "test_an_incomplete_snapshot_is_not_applied",),
+    ),
+    Mutant(
+        name="an incomplete read of keys is applied",
+        breaks="an incomplete read is never applied",
+        file=INVENTORY,
+        old="            if not read.complete:\n                raise Truncated(",
+        new="            if read.rows:\n                raise Truncated(",
+        killers=(KEYS + "test_an_incomplete_read_of_keys_is_not_applied",),
+    ),
+    Mutant(
+        name="an empty snapshot is believed",
+        breaks="an empty snapshot is quarantined for a human",
+        file=APPLY,
+        old="    if read.rows == 0 and any(",
+        new="    if read.pages == 0 and any(",
+        killers=(SNAPSHOT + "test_an_empty_snapshot_is_quarantined_and_the_numbers_stay",),
+    ),
+    Mutant(
+        name="a shrunk snapshot is believed",
+        breaks="a sharply shrunk snapshot is quarantined for a human",
+        file=APPLY,
+        old="vanishing > rules.max_shrink * stocked",
+        new="vanishing > stocked",
+        killers=(SNAPSHOT + "test_one_place_that_shrinks_sharply_holds_the_snapshot_back",),
+    ),
+    Mutant(
+        name="a torn key is left torn",
+        breaks="a key that a page boundary splits is read again",
+        file=STAGING,
+        old="read.torn | (missing if",
+        new="(missing if",
+        killers=(SNAPSHOT + "test_a_key_torn_between_two_pages_is_read_again_alone",),
+    ),
+    Mutant(
+        name="a row that comes twice counts twice",
+        breaks="rows are de-duplicated by their id",
+        file="hub/stock/summing.py",
+        old="for row in rows if len(rows) == 1 else {row.row_id: row for row in reversed(rows)}.values():",
+        new="for row in rows:",
+        killers=(SNAPSHOT + "test_a_row_that_comes_twice_counts_once",),
+    ),
+    Mutant(
+        name="units are guessed",
+        breaks="unit conversions are mapped, never guessed",
+        file=STAGING,
+        old="        if row.unit != item.unit:\n",
+        new="        if not row.unit:\n",
+        killers=(SNAPSHOT + "test_a_foreign_unit_is_never_guessed",),
+    ),
+    Mutant(
+        name="a base is whole",
+        breaks="quantities are exact fractions",
+        file=STAGING,
+        old="{level.on_hand!s}",
+        new="{int(level.on_hand)}",
+        killers=(SNAPSHOT + "test_lots_are_summed_and_states_and_owners_kept_apart",),
+    ),
+    Mutant(
+        name="a read that changes nothing is an entry",
+        breaks="reads that change nothing write no entry",
+        file=APPLY,
+        old="      FROM fresh_level WHERE COALESCE(before, 0) <> on_hand\n",
+        new="      FROM fresh_level\n",
+        killers=(DETAIL + "test_a_read_that_changes_nothing_writes_no_entry",),
+    ),
+    Mutant(
+        name="a new base without an entry",
+        breaks="every change of quantity is an entry of the ledger",
+        file=APPLY,
+        old='    connection.execute(_LEDGER, {"cause": cause, "source": read.source, "batch": batch_id})\n',
+        new="",
+        killers=(SNAPSHOT + "test_the_ledger_adds_up_to_the_levels",),
+    ),
+    Mutant(
+        name="reads lock levels in another order",
+        breaks="whoever locks several levels locks them in sorted order",
+        file=APPLY,
+        old="ORDER BY level.item_id, level.location_id\nFOR NO KEY UPDATE",
+        new="ORDER BY level.item_id DESC, level.location_id\nFOR NO KEY UPDATE",
+        killers=(TURNS + "test_reads_lock_levels_in_the_order_in_which_carts_do",),
+    ),
+)
