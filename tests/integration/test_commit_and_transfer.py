@@ -209,7 +209,7 @@ def test_a_hold_moves_only_into_what_is_left_there_by_others(shop: Shop) -> None
 
 
 def test_a_hold_moves_into_its_channels_pool_alone(shop: Shop) -> None:
-    shop.set_pool("A", "pos", fence=9)
+    shop.set_pool("A", "online", fence=1)
     wanted = held(one(shop.reserve(shop.wish(("A", "W2", 2))))).id
     assert move(shop, wanted, "W1").problem == "insufficient"
     assert (numbers(shop, "A"), numbers(shop, "A", "W2")) == ((0, 0, 10), (2, 0, 1))
@@ -221,15 +221,21 @@ FROM stock_level JOIN location ON location.id = location_id WHERE code = 'W2' AN
 """
 
 
-@pytest.mark.parametrize("ends", ["SELECT stock_release(%s)", "SELECT state FROM stock_commit(%s, 'O1', 'O1', false)"])
-def test_what_closed_where_it_came_to_has_ended(shop: Shop, ends: str) -> None:
+ENDS = {
+    "release": "SELECT stock_release(%s)",
+    "commit": "SELECT state FROM stock_commit(%s, 'O1', 'O1', false)",
+}
+
+
+@pytest.mark.parametrize("action", ENDS)
+def test_what_closed_where_it_came_to_has_ended(shop: Shop, action: str) -> None:
     """The one that waits for a move must look where the hold is now: its second may be closed there."""
     wanted = held(one(shop.reserve(shop.wish(("A", "W1", 3))))).id
     [(second,)] = shop.rows("SELECT expires_second FROM reservation")
     with ThreadPoolExecutor(1) as pool, shop.database.driver() as other:
         with other.transaction():
             other.execute("SELECT stock_transfer(%s, 'W2', false)", (wanted,))
-            ending = pool.submit(shop.rows, ends, wanted)
+            ending = pool.submit(shop.rows, ENDS[action], wanted)
             until_blocked(shop)
             other.execute(CLOSE, (second,))
         assert ending.result() == [("expired",)]
