@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from hub.contracts import PushReceiver
     from hub.settings import Settings
 
+_LONGEST_WAIT = "10s"
+"""For rows that others have locked; then the caller is told to come again."""
+
 
 def create_app(settings: Settings, database_url: str, receivers: Mapping[tuple[str, str], PushReceiver]) -> FastAPI:
     """Build the app.
@@ -81,7 +84,7 @@ def create_app(settings: Settings, database_url: str, receivers: Mapping[tuple[s
 
 def _services(settings: Settings, database_url: str, receivers: Mapping[tuple[str, str], PushReceiver]) -> Services:
     database = Database(database_url, pool_size=settings.database.pool_size)
-    engine = database.async_engine()
+    engine = database.async_engine(lock_timeout=_LONGEST_WAIT)
     # A read is one statement: without a transaction around it there is nothing to end.
     reads = engine.execution_options(isolation_level="AUTOCOMMIT")
     answers = database.planned_engine()

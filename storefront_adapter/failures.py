@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 import structlog
 from fastapi.exceptions import RequestValidationError
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E", bound=Exception)
 _RETRY_SECONDS = "2"
+_IN_THE_WAY = (DeadlockDetected, SerializationFailure, LockNotAvailable, QueryCanceled)
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
 
@@ -81,8 +83,10 @@ async def _on_domain(request: Request, error: Exception) -> Response:
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
-    structlog.get_logger().error("database_unavailable", path=request.url.path, error=type(error).__name__)
-    return problem_response(request, ProblemError("database-unavailable", headers={"Retry-After": _RETRY_SECONDS}))
+    cause = error.orig if isinstance(error, OperationalError) else error
+    slug = "database-busy" if isinstance(cause, _IN_THE_WAY) else "database-unavailable"
+    structlog.get_logger().error(slug.replace("-", "_"), path=request.url.path, error=type(cause).__name__)
+    return problem_response(request, ProblemError(slug, headers={"Retry-After": _RETRY_SECONDS}))
 
 
 def _as(kind: type[_E], error: Exception) -> _E:

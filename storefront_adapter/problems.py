@@ -186,6 +186,12 @@ _TYPES = (
         N_("The operators find the cause in the log by the trace id. Reading again is safe."),
     ),
     ProblemType(
+        "database-busy",
+        503,
+        N_("Too much is going on at the same rows"),
+        N_("Others held what it needs for too long, and nothing was changed. Repeat after the time in Retry-After."),
+    ),
+    ProblemType(
         "database-unavailable",
         503,
         N_("The database can't be reached"),

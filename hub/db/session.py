@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from hub.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -75,10 +75,18 @@ class Database:
         finally:
             pooled.close()
 
-    def async_engine(self) -> AsyncEngine:
-        """Return a new asynchronous engine on the same database; the caller disposes of it."""
+    def async_engine(self, **settings: str) -> AsyncEngine:
+        """Return a new asynchronous engine on the same database; the caller disposes of it.
+
+        Args:
+            settings: settings of PostgreSQL for its connections.
+        """
         return create_async_engine(
-            self.url, pool_size=self._pool_size, max_overflow=self._pool_size, pool_pre_ping=True
+            self.url,
+            pool_size=self._pool_size,
+            max_overflow=self._pool_size,
+            pool_pre_ping=True,
+            connect_args=self._options(settings),
         )
 
     def planned_engine(self, **settings: str) -> AsyncEngine:
@@ -99,8 +107,13 @@ class Database:
             pool_size=self._pool_size,
             max_overflow=0,
             pool_recycle=_PLAN_SECONDS,
-            connect_args={"options": " ".join(f"-c {name}={value}" for name, value in chosen.items())},
+            connect_args=self._options(chosen),
         )
+
+    def _options(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Return what psycopg is told for these settings, beside those that stand in the URL."""
+        own = make_url(self.url).normalized_query.get("options", ())
+        return {"options": " ".join([*own, *(f"-c {name}={value}" for name, value in settings.items())])}
 
     def ping(self) -> str:
         """Return the server's version text."""

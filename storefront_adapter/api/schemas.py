@@ -42,7 +42,22 @@ def _believable(time: datetime) -> datetime:
     return time
 
 
+def _visible(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must have a character that can be seen")
+    return text
+
+
+def _written(value: object) -> object:
+    """Refuse a number where a time must stand: what it counts, and since when, is anybody's guess."""
+    if not isinstance(value, str):
+        message = "must be a time as text, as in 2026-11-26T12:00:00+08:00"
+        raise ValueError(message)  # noqa: TRY004 - pydantic makes nothing of a TypeError
+    return value
+
+
 _STORABLE = AfterValidator(_storable)
+_VISIBLE = AfterValidator(_visible)
 LOOKUP_LIMIT = 200
 LINES_LIMIT = 100
 
@@ -216,7 +231,7 @@ class ReservationRequest(BaseModel):
 
     cart_id: Annotated[str, Field(max_length=100), _STORABLE] = ""
     lines: list[WantedLine] = Field(min_length=1, max_length=LINES_LIMIT)
-    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_TTL)] | None = Field(
+    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_TTL, strict=True)] | None = Field(
         default=None, description="How long; null: as long as the channel's rule says"
     )
 
@@ -226,7 +241,7 @@ class ExtendRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_TTL)]
+    ttl_seconds: Annotated[int, Field(ge=1, le=LONGEST_TTL, strict=True)]
 
 
 class TransferRequest(BaseModel):
@@ -242,7 +257,7 @@ class CommitRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    order_no: Annotated[str, Field(min_length=1, max_length=35), _STORABLE]
+    order_no: Annotated[str, Field(min_length=1, max_length=35), _STORABLE, _VISIBLE]
     if_expired: Literal["reserve_again", "refuse"] = Field(
         default="reserve_again", description="What to do when it has expired: take the same once more, if it is there"
     )
@@ -263,8 +278,8 @@ class SaleRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     store: Annotated[str, Field(min_length=1, max_length=40), _STORABLE]
-    receipt_no: Annotated[str, Field(min_length=1, max_length=64), _STORABLE]
-    sold_at: Annotated[AwareDatetime, AfterValidator(_believable)]
+    receipt_no: Annotated[str, Field(min_length=1, max_length=64), _STORABLE, _VISIBLE]
+    sold_at: Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_believable)]
     lines: list[SoldLine] = Field(default=[], max_length=LINES_LIMIT)
     returns: list[SoldLine] = Field(default=[], max_length=LINES_LIMIT)
     member: Annotated[str, Field(max_length=100), _STORABLE] = Field(default="", description="Number of the card")

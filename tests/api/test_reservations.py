@@ -96,6 +96,8 @@ def test_what_lacks_is_named_line_by_line_and_nothing_is_taken(api: Api) -> None
         ({"lines": [OIL], "cart_id": "\x00"}, "/cart_id"),
         ({"lines": [OIL], "ttl_seconds": 0}, "/ttl_seconds"),
         ({"lines": [OIL], "ttl_seconds": 86_401}, "/ttl_seconds"),
+        ({"lines": [OIL], "ttl_seconds": True}, "/ttl_seconds"),
+        ({"lines": [OIL], "ttl_seconds": "60"}, "/ttl_seconds"),
         ({"lines": [OIL], "channel": "online"}, "/channel"),
         ({"lines": [OIL] * 101}, "/lines"),
     ],
@@ -226,6 +228,16 @@ def test_a_late_payment_reserves_again_or_is_refused(api: Api) -> None:
     ]
     api.client.delete(f"{PATH}/{taken['id']}")
     assert commit(api, made).json()["state"] == "committed"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("extend", {"ttl_seconds": True}), ("commit", {"order_no": " "}), ("commit", {"order_no": 7})]
+)
+def test_a_change_of_a_wrong_shape_changes_nothing(api: Api, path: str, body: dict[str, object]) -> None:
+    made = post(api, {"lines": [OIL]}).json()
+    refused = post(api, body, f"{PATH}/{made['id']}/{path}")
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation-failed")
+    assert api.body(f"{PATH}/{made['id']}") == made
 
 
 def test_a_reservation_moves_to_another_place(api: Api) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from hub.access import create_key, load_roles
 from hub.settings import PROJECT_ROOT
+from tests.api.conftest import build_app
+from tests.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +120,9 @@ def test_what_nobody_knows_is_named_and_nothing_is_booked(api: Api, till: httpx.
         ({"sold_at": "2026-11-26T12:00:00"}, "/sold_at"),
         ({"sold_at": "0001-01-01T00:00:00+14:00"}, "/sold_at"),
         ({"sold_at": "9999-12-31T23:59:59-14:00"}, "/sold_at"),
+        ({"sold_at": 1_764_100_000}, "/sold_at"),
         ({"receipt_no": ""}, "/receipt_no"),
+        ({"receipt_no": " \u3000"}, "/receipt_no"),
         ({"cashier": 7}, "/cashier"),
     ],
 )
@@ -126,6 +130,20 @@ def test_a_wrong_shape_is_pointed_at(till: httpx.Client, sale: dict[str, object]
     refused = tell(till, **sale)
     assert (refused.status_code, refused.json()["code"]) == (422, "validation-failed")
     assert [part["pointer"] for part in refused.json()["errors"]] == [pointer]
+
+
+def test_a_sale_that_waits_too_long_is_asked_for_again(
+    api: Api, till: httpx.Client, connection: psycopg.Connection, shop_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database can be reached: nobody shall look for another fault."""
+    monkeypatch.setattr("storefront_adapter.app._LONGEST_WAIT", "100ms")
+    with serve(build_app(shop_url, staff_open=False)) as base, connection.transaction():
+        connection.execute("SELECT FROM stock_level FOR UPDATE")
+        busy = till.post(f"{base}{PATH}", json=SALE)
+    assert (busy.status_code, busy.json()["code"]) == (503, "database-busy")
+    assert busy.headers["retry-after"]
+    assert tell(till).status_code == 201
+    assert available(api) == "10"
 
 
 def test_a_shop_may_not_tell_of_sales(api: Api, make_key: Callable[[str], str]) -> None:

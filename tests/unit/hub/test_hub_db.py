@@ -163,6 +163,16 @@ async def test_the_asynchronous_engine_sees_the_same_database(database: Database
     await engine.dispose()
 
 
+async def test_settings_of_an_engine_stand_beside_those_of_the_url(database: Database) -> None:
+    mark = "&" if "?" in database.url else "?"
+    owned = Database(f"{database.url}{mark}options=-c%20application_name%3Dours")
+    for engine in (owned.async_engine(lock_timeout="3s"), owned.planned_engine(lock_timeout="3s")):
+        async with engine.connect() as connection:
+            shown = text("SELECT current_setting('application_name'), current_setting('lock_timeout')")
+            assert tuple((await connection.execute(shown)).one()) == ("ours", "3s")
+        await engine.dispose()
+
+
 def test_the_servers_version_is_told(database: Database) -> None:
     assert int(database.ping().split(".")[0]) >= 15
 
