@@ -215,7 +215,7 @@ class LiveLoop:
             try:
                 if await asyncio.to_thread(self._lend, work):
                     continue
-            except psycopg.Error as error:
+            except (psycopg.Error, SQLAlchemyError) as error:  # SQLAlchemy's: no connection to be had
                 self._log.warning("work_failed", work=work.__name__, error=repr(error))
                 pause = self._settings.error_wait_seconds
             await _sleep(pause, stop)

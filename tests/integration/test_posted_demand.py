@@ -14,9 +14,12 @@ from hub.stock.demand import cancel, claim_push
 from hub.stock.postings import take_back
 from hub.stock.ticks import draw_tick
 from hub.sync.housekeeping import settle_posted, tidy
+from tests.integration.reservation_shop import WRONG_DEMAND
 from tests.integration.test_demand import Shop
 
 if TYPE_CHECKING:
+    import psycopg
+
     from tests.integration.conftest import Hub
 
 A1 = StockKey("A", "P/1")
@@ -100,6 +103,27 @@ def test_it_is_open_again_when_its_document_comes_back_with_less(shop: Shop) -> 
     shop.follow()
     assert states(shop) == [("R1", "open", False)]
     assert shop.level() == (8, 1, 0, 7)
+
+
+def test_it_counts_though_a_read_passes_the_look_that_learns_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That read begins after the look has its tick, and knows of nothing open: it judges nothing."""
+    document = sold_and_posted(shop)
+    later(shop, 73)
+    settle(shop)
+    shop.erp.take_back(document)
+
+    def draw_and_read(connection: psycopg.Connection) -> int:
+        monkeypatch.undo()
+        tick = draw_tick(connection)
+        shop.hub.sync.refresh({A1})
+        return tick
+
+    monkeypatch.setattr("hub.sync.looks.draw_tick", draw_and_read)
+    shop.look()
+    assert shop.level() == (10, 3, 0, 7)
+    assert shop.hub.query(WRONG_DEMAND) == []
+    shop.follow()
+    assert shop.level() == (10, 3, 0, 7)
 
 
 def test_what_covers_it_covers_nothing_else_of_its_number(shop: Shop) -> None:

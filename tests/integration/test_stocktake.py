@@ -35,6 +35,12 @@ MAKE_LEVEL = """
 INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended)
 SELECT item.id, location.id, 5, 1, 2 FROM item, location WHERE sku = 'B' AND code = 'W1'
 """
+SELL = "SELECT stock_record_sale('R1', 'R1', false, 'W1', %s, '[]', now())"
+KEEP_RECEIPT = """
+INSERT INTO store_sale (location_id, receipt_no, sold_at, business_date, reference, member, lines, returns, digest,
+                        principal)
+SELECT id, 'R1', now(), now()::date, 'R1', '', '[]', '[]', '', 'till' FROM location WHERE code = 'W1'
+"""
 
 
 @pytest.fixture
@@ -173,13 +179,25 @@ def test_a_level_that_a_read_makes_when_the_place_is_frozen(shop: Shop) -> None:
 
 
 def test_a_level_that_a_sale_makes_when_the_place_is_frozen(shop: Shop) -> None:
-    sale = "SELECT stock_record_sale('R1', 'R1', false, 'W1', %s, '[]', now())"
     with shop.connect() as other:
         with other.transaction():
-            other.execute(sale, ('[{"sku": "B", "location": "W1", "quantity": "1"}]',))
+            other.execute(SELL, ('[{"sku": "B", "location": "W1", "quantity": "1"}]',))
             thread = threading.Thread(target=count, args=(shop,))
             thread.start()
             until_waiting(shop)
+        thread.join(10)
+    assert frozen(shop)["B", "W1"]
+
+
+def test_a_place_is_frozen_between_the_receipt_and_the_level_that_it_makes(shop: Shop) -> None:
+    """The till's request keeps the receipt first: that must hold nothing which the count needs."""
+    with shop.connect() as other:
+        with other.transaction():
+            other.execute(KEEP_RECEIPT)
+            thread = threading.Thread(target=count, args=(shop,))
+            thread.start()
+            thread.join(2)
+            other.execute(SELL, ('[{"sku": "B", "location": "W1", "quantity": "1"}]',))
         thread.join(10)
     assert frozen(shop)["B", "W1"]
 

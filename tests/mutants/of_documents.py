@@ -286,6 +286,16 @@ LISTS = (
         killers=(DEMAND + "test_one_that_is_taken_back_and_posted_again_between_the_lists_is_not_covered",),
     ),
     Mutant(
+        name="what is open again keeps its cover",
+        breaks="demand that is open again counts in full until a read has judged it",
+        file=FUNCTIONS + "stock_open_again.sql",
+        old="SET state = 'open', covered = NULL, ended_at = NULL",
+        new="SET state = 'open', ended_at = NULL",
+        killers=(
+            "tests/integration/test_posted_demand.py::test_it_counts_though_a_read_passes_the_look_that_learns_of_it",
+        ),
+    ),
+    Mutant(
         name="what was taken back stands again",
         breaks="only a new version of a document can be posted again",
         file=POSTINGS,
