@@ -23,6 +23,7 @@ from hub.contracts import (
     StockRow,
     StockStatus,
 )
+from hub.errors import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -64,7 +65,7 @@ class FakeErp:
     """Holds rows; pages them; tells which keys changed, and which documents with a number of ours.
 
     `on_ask` runs before a page is read, `on_page` between its reading and its delivery, `before_look` and `on_look`
-    likewise for changes, `on_list` when documents are asked for.
+    likewise for changes, `on_list` when documents are asked for. Questions about articles in `refuses` are refused.
     """
 
     traits = ErpTraits(quantity_basis="physical", posting_point="posted", takes_back=True)
@@ -80,6 +81,7 @@ class FakeErp:
         self.events: dict[str, frozenset[StockKey]] = {}
         self.ends_early = False
         self.fails: Exception | None = None
+        self.refuses: set[str] = set()
         self.on_page: Callable[[int], object] = lambda _: None
         self.asked: list[Collection[StockKey] | None] = []
         self.on_ask: Callable[[int], object] = lambda _: None
@@ -173,6 +175,8 @@ class FakeErp:
         if keys is None and self.pages is not None:
             yield from self.pages
             return
+        if refused := {key.item for key in keys or ()} & self.refuses:
+            raise Rejected(f"can't tell of {sorted(refused)}", system=self.source, operation="iter_stock")
         named = {(r.item, r.location) for r in self.rows}
         wanted = sorted(key for key in named if keys is None or StockKey(*key) in keys)
         chunks = [wanted[i : i + self._page_keys] for i in range(0, len(wanted), self._page_keys)] or [[]]

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     FEED_STALE = "feed_stale"
     SNAPSHOT_REFUSED = "snapshot_refused"
     QUARANTINE_GROWTH = "quarantine_growth"
+    SUMS_DISAGREE = "sums_disagree"
     LIVE_DEAD = "live_dead"
     WATCH_LATE = "watch_late"
     STOCK_LOW = "stock_low"

@@ -27,6 +27,10 @@ _QUARANTINE = """
 SELECT source, count(*) FILTER (WHERE first_seen_at > clock_timestamp() - make_interval(mins => %s)), count(*)
 FROM quarantine WHERE resolved_at IS NULL GROUP BY source
 """
+_OUR_BUGS = """
+SELECT source, count(*) FROM stock_difference
+WHERE kind = 'our_bug' AND healed_at IS NULL AND resolved_at IS NULL GROUP BY source
+"""
 _LAST_LOOK = "SELECT moved_at FROM source_position WHERE source = %s AND stream = %s"
 
 
@@ -40,10 +44,13 @@ def see(connection: psycopg.Connection, settings: Settings, now: datetime) -> It
         source: (int(new), int(waiting))
         for source, new, waiting in connection.execute(_QUARANTINE, (rules.quarantine_window_minutes,))
     }
+    bugs = {source: int(count) for source, count in connection.execute(_OUR_BUGS)}
     for feed in feeds:
         yield _feed(feed, rules)
         yield Sight(Kind.SNAPSHOT_REFUSED, feed.source, feed.source in refused)
         yield _quarantine(feed.source, *counts.get(feed.source, (0, 0)), rules)
+        count = bugs.get(feed.source, 0)
+        yield Sight(Kind.SUMS_DISAGREE, feed.source, count > 0, facts={"count": count})
     if feeds:
         yield _loop(feeds, rules, now, followed=is_followed(connection))
     if rules.watch_late_seconds:

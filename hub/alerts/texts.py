@@ -23,6 +23,7 @@ SEVERITIES: Mapping[str, Severity] = {
     Kind.WATCH_LATE: "critical",
     Kind.SNAPSHOT_REFUSED: "warning",
     Kind.QUARANTINE_GROWTH: "warning",
+    Kind.SUMS_DISAGREE: "critical",
     Kind.STOCK_LOW: "warning",
 }
 
@@ -75,6 +76,12 @@ CHINESE = Tongue(
             "最近 {minutes} 分钟，{subject} 新增 {new} 条无法使用的记录，共 {waiting} 条待处理。相关库存保持旧数字。",
             "请在运维页查看原因，多为 ERP 新增的编码、单位或字段变化。改正 ERP 数据或映射文件后，下次读取会自动处理。",
             "{subject} 的隔离区不再快速增长，还有 {waiting} 条待处理。",
+        ),
+        Kind.SUMS_DISAGREE: Words(
+            "库存合计不一致：{subject}",
+            "{subject} 有 {count} 项库存，中台自身的合计与明细不一致。这是程序缺陷，数字未作改动，可能不准。",
+            "请运行 oneshelf stock differences，保留证据并上报。更正后用 --resolve 关闭；若仍不一致，会再次发现。",
+            "{subject} 的库存合计没有待处理的不一致。",
         ),
         Kind.LIVE_DEAD: Words(
             "近实时同步停止",
@@ -131,6 +138,14 @@ ENGLISH = Tongue(
             "See the reasons on the operations page: mostly new codes, units or fields at the ERP. Correct them "
             "there or in the mapping file; the next read takes them in.",
             "The quarantine of {subject} no longer grows fast; {waiting} records still wait.",
+        ),
+        Kind.SUMS_DISAGREE: Words(
+            "the hub's sums of {subject} disagree",
+            "At {count} levels of {subject} a sum of the hub is not the sum of its rows: a fault of ours. Nothing was "
+            "changed; the numbers there may be wrong.",
+            "Run oneshelf stock differences, keep the evidence and report it. Close it with --resolve once the sum is "
+            "right; if it is not, it is found again.",
+            "No sums of {subject} that disagree are open any more.",
         ),
         Kind.LIVE_DEAD: Words(
             "near-real-time sync stands still",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from hub.reconcile.rules import Finding
 
 SEEN_NO_MORE = "seen no more"
-# One that a person has resolved comes back only when its evidence is another one.
+# One that a person has resolved comes back only when its evidence is another one. Our own faults come back in any case:
+# a person's word puts no sum right, and sums that were put right may go wrong by as much again.
 _NOTE = """
 INSERT INTO stock_difference AS known (item_id, location_id, source, kind, subject, evidence, healed_at)
 SELECT %(item)s, %(location)s, %(source)s, %(kind)s, %(subject)s, %(evidence)s::jsonb,
@@ -26,7 +27,7 @@ WHERE NOT EXISTS (
     SELECT FROM stock_difference AS earlier
     WHERE earlier.item_id = %(item)s AND earlier.location_id = %(location)s AND earlier.kind = %(kind)s
       AND earlier.subject = %(subject)s AND earlier.resolved_at IS NOT NULL AND earlier.resolved_by <> ''
-      AND earlier.evidence = %(evidence)s::jsonb)
+      AND earlier.evidence = %(evidence)s::jsonb AND earlier.kind <> 'our_bug')
 ON CONFLICT (item_id, location_id, kind, subject) WHERE healed_at IS NULL AND resolved_at IS NULL
 DO UPDATE SET evidence = excluded.evidence WHERE known.evidence <> excluded.evidence
 RETURNING id, xmax = 0

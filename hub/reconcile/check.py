@@ -18,6 +18,7 @@ import structlog
 
 from hub.clock import utc_now
 from hub.contracts import MovementHistory
+from hub.errors import RemoteError, Retryable
 from hub.reconcile.book import close_unseen, count_open, load_differences, note_findings
 from hub.reconcile.facts import (
     choose_levels,
@@ -248,7 +249,10 @@ class _Judge:
     def _ask(
         self, connection: psycopg.Connection, changes: Sequence[Change], waiting: Sequence[Waiting]
     ) -> dict[Ids, Told]:
-        """Ask the ERP which documents moved the levels in question, as many of them as one check may ask about."""
+        """Ask the ERP which documents moved the levels in question, as many of them as one check may ask about.
+
+        Returns what it told; nothing of any level where it refuses to tell.
+        """
         by_hand = [late for late in waiting if late.kind != "sale"]
         both = [change.level for change in changes] + [late.level for late in by_hand]
         levels = list(dict.fromkeys(both))[: self._rules.reconcile_questions]
@@ -257,14 +261,21 @@ class _Judge:
         earliest = min([*(change.base_at - LATE for change in changes), *(late.since - CLOCKS for late in by_hand)])
         since = max(earliest, utc_now() - LONGEST)
         moved: dict[StockKey, list[Movement]] = {level.key: [] for level in levels}
-        for movement in self._connector.movements(list(moved), since):
-            moved[movement.key].append(movement)
         bases = {change.level.ids: change.base for change in changes}
-        told = {
-            level.ids: self._told(connection, level, moved[level.key], bases.get(level.ids, 0), since)
-            for level in levels
-        }
-        return self._look_for_gone(connection, told)
+        try:
+            for movement in self._connector.movements(list(moved), since):
+                moved[movement.key].append(movement)
+            told = {
+                level.ids: self._told(connection, level, moved[level.key], bases.get(level.ids, 0), since)
+                for level in levels
+            }
+            return self._look_for_gone(connection, told)
+        except Retryable:
+            raise
+        except RemoteError as error:
+            # The read itself is good, and is not given up for a question that the user may not ask.
+            structlog.get_logger().warning("documents_refused", source=self._source, error=str(error))
+            return {}
 
     def _told(
         self, connection: psycopg.Connection, level: Level, moved: Sequence[Movement], base: int, since: datetime

@@ -74,10 +74,12 @@ SELECT * FROM (
 WHERE before <> now
 ORDER BY item_id, location_id
 """
-# Demand that is still subtracted and of which the ERP holds no document, or too small a one.
+# Demand that is still subtracted and of which the ERP holds no document, or too small a one. The receipts of a day that
+# is settled as a whole wait for one document: they are one case, once the last of them is late.
 _WAITING = f"""
-SELECT checked.*, demand.kind, demand.number, demand.reference, demand.quantity - COALESCE(demand.covered, 0),
-       demand.quantity, told.quantity, demand.effective_at
+SELECT checked.*, demand.kind, CASE count(*) WHEN 1 THEN min(demand.number) ELSE demand.reference END,
+       demand.reference, sum(demand.quantity - COALESCE(demand.covered, 0)), sum(demand.quantity), told.quantity,
+       min(demand.effective_at)
 FROM checked_level AS checked
 JOIN stock_demand AS demand USING (item_id, location_id)
 CROSS JOIN LATERAL (
@@ -85,8 +87,6 @@ CROSS JOIN LATERAL (
     WHERE posting.reference = demand.reference AND posting.item_id = demand.item_id
       AND posting.location_id = demand.location_id AND posting.source = %(source)s AND posting.posted) AS told
 WHERE demand.state IN {LIVE} AND demand.covered IS DISTINCT FROM demand.quantity
-  AND demand.effective_at < clock_timestamp() - make_interval(
-        hours => 0, secs => 3600 * CASE demand.kind WHEN 'sale' THEN %(sale_hours)s ELSE %(order_hours)s END)
   AND CASE WHEN demand.whole
       THEN NOT EXISTS (SELECT FROM stock_posting AS posting
                        WHERE posting.reference = demand.reference AND posting.location_id = demand.location_id
@@ -95,7 +95,10 @@ WHERE demand.state IN {LIVE} AND demand.covered IS DISTINCT FROM demand.quantity
         SELECT sum(twin.quantity) FROM stock_demand AS twin
         WHERE twin.item_id = demand.item_id AND twin.location_id = demand.location_id
           AND twin.reference = demand.reference AND twin.state IN {LIVE}) END
-ORDER BY demand.effective_at, demand.id
+GROUP BY checked.item_id, checked.location_id, checked.item, checked.place, demand.kind, demand.reference, told.quantity
+HAVING max(demand.effective_at) < clock_timestamp() - make_interval(
+    secs => 3600 * CASE demand.kind WHEN 'sale' THEN %(sale_hours)s ELSE %(order_hours)s END)
+ORDER BY min(demand.effective_at), min(demand.id)
 """
 _ENDED = "('posted', 'released', 'reversed')"
 _FORM = "regexp_replace(upper({reference}), '[0-9]+', '9', 'g')"

@@ -55,7 +55,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Demand that is late: `quantity` of it is still subtracted, `posted` was posted under its number."""
+    """Demand that is late: `quantity` of it is still subtracted, `posted` was posted under its reference.
+
+    `number` is its own, or the reference where several wait for the same document; `since`: the oldest of them.
+    """
 
     level: Level
     kind: str

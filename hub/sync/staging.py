@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from hub.contracts import Rejection, StockKey
+from hub.errors import Rejected
 from hub.stock.summing import LevelQuantities, sum_rows
 from hub.stock.ticks import draw_tick, tick_of
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 ROW = "stock_row"
 """The kind that rejected stock rows have in quarantine."""
-UNKNOWN_ITEM = "unknown_item"
+UNKNOWN_ITEM, REFUSED = "unknown_item", "refused"
+_MOST_REFUSED = 3
+"""So many keys of a read may be refused; where it is more, it is not they that are at fault."""
 _CREATE = """
 CREATE TEMP TABLE staged_level (
     item_id bigint NOT NULL, location_id bigint NOT NULL, on_hand numeric NOT NULL, unsellable jsonb,
@@ -189,9 +192,13 @@ class Stager:
         return read
 
     def read_keys(self, keys: Collection[StockKey]) -> StagedRead:
-        """Read the named keys; those that the ERP has no row for are staged as zero, if it says so twice."""
+        """Read the named keys; those that the ERP has no row for are staged as zero, if it says so twice.
+
+        Raises:
+            Rejected: the ERP refuses to tell of more articles than a few; those few are noted as rejected.
+        """
         read = StagedRead(self._connector.source, self._places)
-        self._pull(read, keys)
+        read.complete = self._pull_parts(read, keys)
         read.torn = self._take_out_torn()
         read.unknown.keys |= read.torn
         if read.complete:
@@ -242,9 +249,33 @@ class Stager:
             read.note_rejection(rejection)
         return torn
 
+    def _pull_parts(self, read: StagedRead, keys: Collection[StockKey]) -> bool:
+        """Pull keys, half and half where the ERP refuses, so that one article that it does not bear stops no other.
+
+        Returns whether the answers were whole.
+        """
+        try:
+            self._pull(read, keys)
+        except Rejected as error:
+            items = sorted({key.item for key in keys})
+            self._load_items(items)
+            ids = [known.id for item in items if (known := self._items[item]) is not None]
+            self._connection.execute("DELETE FROM staged_level WHERE item_id = ANY(%s)", (ids,))
+            if len(items) > 1:
+                first = frozenset(items[: len(items) // 2])
+                parts = [key for key in keys if key.item in first], [key for key in keys if key.item not in first]
+                return {self._pull_parts(read, part) for part in parts} == {True}
+            if sum(rejection.reason == REFUSED for rejection in read.rejections) >= _MOST_REFUSED:
+                raise
+            for key in keys:
+                read.note_rejection(Rejection(REFUSED, str(error), {}, item=key.item, location=key.location))
+            return True
+        return read.complete
+
     def _pull(self, read: StagedRead, keys: Collection[StockKey] | None, *, only: set[StockKey] | None = None) -> None:
         """Pull pages of all stock or of `keys`, whose answer may hold more; of that, `only` these are staged."""
         pages = self._connector.iter_stock(keys)
+        read.complete = False
         while True:
             began = self._draw_began()
             page = next(pages, None)

@@ -211,6 +211,23 @@ def test_records_that_are_well_again_no_longer_count(watch: Watch) -> None:
     assert watch.look() == []
 
 
+def test_sums_that_disagree_are_told_until_somebody_has_resolved_them(watch: Watch) -> None:
+    watch.sql("INSERT INTO item (sku, name, unit) VALUES ('A', 'A', 'EA')")
+    watch.sql(
+        "INSERT INTO location (code, name, kind, sellable_online, pickup, time_zone)"
+        " VALUES ('W1', 'W1', 'store', true, true, 'UTC')"
+    )
+    watch.sql(
+        "INSERT INTO stock_difference (item_id, location_id, source, kind, subject, evidence)"
+        " SELECT item.id, location.id, 'sap', kind, '', '{}' FROM item, location, unnest(ARRAY['our_bug', 'late_pos'])"
+        " AS kind"
+    )
+    assert watch.look() == [("raised", "sums_disagree", "sap")]
+    assert "sap 有 1 项库存" in watch.robots.taken("wecom")[0].text
+    watch.sql("UPDATE stock_difference SET resolved_at = now(), resolved_by = 'chen' WHERE kind = 'our_bug'")
+    assert watch.look() == [("resolved", "sums_disagree", "sap")]
+
+
 def test_a_refused_snapshot_is_told_at_once(watch: Watch) -> None:
     watch.sql("UPDATE feed SET snapshot_error = 'snapshot quarantined: empty' WHERE source = 'kingdee'")
     assert watch.look() == [("raised", "snapshot_refused", "kingdee")]

@@ -11,6 +11,7 @@ import pytest
 
 from hub.clock import utc_now
 from hub.contracts import StockKey
+from hub.errors import AuthFailed, Rejected
 from hub.items.store import sync_items
 from hub.reconcile.book import SEEN_NO_MORE, load_differences, resolve
 from hub.reconcile.check import Reconciler
@@ -195,6 +196,24 @@ def test_a_settled_day_of_which_an_article_came_back_is_no_late_sale(counter: Co
     assert counter.check() == set()
 
 
+def test_a_day_that_was_never_settled_is_one_case(counter: Counter) -> None:
+    def told(number: str, ago: timedelta) -> None:
+        with counter.hub.database.driver() as connection, connection.transaction():
+            line = Line("A", "W1", Decimal(1))
+            assert record_sale(connection, number, "Z-1", [line], utc_now() - ago, channel="pos", whole=True) == []
+
+    told("T-1", LONG_AGO)
+    told("T-2", timedelta(hours=1))
+    assert counter.check() == set(), "the day's last sale is not late yet"
+    counter.hub.query("UPDATE stock_demand SET effective_at = effective_at - interval '2 days' RETURNING 1")
+    assert counter.check() == {("late_pos", "A")}
+    [difference] = counter.book()
+    assert (difference.subject, difference.evidence["number"], difference.evidence["quantity"]) == ("Z-1", "Z-1", "2")
+    with counter.hub.database.driver() as connection:
+        assert resolve(connection, difference.id, "the till was broken", "chen")
+    assert counter.check() == set()
+
+
 def test_two_documents_for_one_number(counter: Counter) -> None:
     counter.order("R-1", A, 2)
     counter.erp.post("R-1", A, 2)
@@ -260,6 +279,20 @@ def test_our_own_sums(counter: Counter, column: str) -> None:
     assert counter.check() == {("our_bug", "A")}
     assert counter.check() == set()
     assert [difference.state for difference in counter.book()] == ["open"]
+
+
+def test_our_own_fault_comes_back_though_a_person_has_resolved_it(counter: Counter) -> None:
+    break_sum, mend = (
+        f"UPDATE stock_level SET held = held {sign} 1 WHERE on_hand = 20 RETURNING 1" for sign in ("+", "-")
+    )
+    for _ in range(2):
+        counter.hub.query(break_sum)
+        assert counter.check() == {("our_bug", "A")}
+        [difference] = [one for one in counter.book() if one.state == "open"]
+        with counter.hub.database.driver() as connection:
+            assert resolve(connection, difference.id, "mended", "chen")
+        counter.hub.query(mend)
+        assert counter.check() == set()
 
 
 def test_what_nothing_explains(counter: Counter) -> None:
@@ -342,6 +375,44 @@ def test_so_many_levels_the_erp_is_asked_about_at_most(counter: Counter) -> None
     counter.erp.hush()
     assert counter.check() == {("missed_event", "A"), ("unexplained", "B")}
     assert counter.book()[1].evidence["asked"] is False
+
+
+def test_a_question_that_the_erp_refuses_keeps_no_read_back(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AuthFailed("no permission for material documents", system="sap", operation="movements")
+
+    monkeypatch.setattr(counter.erp, "movements", refuse)
+    counter.erp.post("4711", A, 3)
+    counter.erp.hush()
+    assert counter.check() == {("unexplained", "A")}
+    assert counter.book()[0].evidence["asked"] is False
+    assert counter.hub.levels()["A", "W1"] == 17
+    counter.erp.post("4712", A, 1)
+    counter.hub.sync.delta()
+    assert counter.hub.levels()["A", "W1"] == 16
+
+
+def test_an_article_that_the_erp_does_not_bear_stops_no_other(counter: Counter) -> None:
+    counter.erp.refuses = {"B"}
+    counter.erp.set("C", "P/2", 4)
+    counter.erp.hush()
+    assert counter.check() == {("unexplained", "C")}
+    assert counter.hub.levels()["C", "W2"] == 4
+    assert counter.hub.quarantined() == {("stock_row", "B@P/1", "refused")}
+    counter.erp.set("A", "P/1", 19)
+    counter.erp.set("B", "P/1", 7)
+    counter.hub.sync.delta()
+    assert (counter.hub.levels()["A", "W1"], counter.hub.levels()["B", "W1"]) == (19, 8)
+    counter.erp.refuses = set()
+    counter.check()
+    assert counter.hub.levels()["B", "W1"] == 7
+
+
+def test_an_erp_that_refuses_everything_is_at_fault_itself(counter: Counter) -> None:
+    counter.erp.refuses = {"A", "B", "C", "D", "E"}
+    with pytest.raises(Rejected):
+        counter.hub.sync.refresh([StockKey(item, "P/1") for item in "ABCDE"])
+    assert counter.hub.quarantined() == set()
 
 
 def test_what_a_person_has_resolved_is_not_found_again(counter: Counter) -> None:
