@@ -26,7 +26,7 @@ ROW = "stock_row"
 """The kind that rejected stock rows have in quarantine."""
 UNKNOWN_ITEM, REFUSED = "unknown_item", "refused"
 _MOST_REFUSED = 3
-"""So many keys of a read may be refused; where it is more, it is not they that are at fault."""
+"""So many articles of a read may be refused; where it is more, or all of them, it is not they that are at fault."""
 _CREATE = """
 CREATE TEMP TABLE staged_level (
     item_id bigint NOT NULL, location_id bigint NOT NULL, on_hand numeric NOT NULL, unsellable jsonb,
@@ -195,10 +195,11 @@ class Stager:
         """Read the named keys; those that the ERP has no row for are staged as zero, if it says so twice.
 
         Raises:
-            Rejected: the ERP refuses to tell of more articles than a few; those few are noted as rejected.
+            Rejected: the ERP refuses to tell of all these articles, or of more than a few; few are noted as rejected.
         """
         read = StagedRead(self._connector.source, self._places)
-        read.complete = self._pull_parts(read, keys)
+        most_refused = min(_MOST_REFUSED, len({key.item for key in keys}) - 1)
+        read.complete = self._pull_parts(read, keys, most_refused)
         read.torn = self._take_out_torn()
         read.unknown.keys |= read.torn
         if read.complete:
@@ -249,7 +250,7 @@ class Stager:
             read.note_rejection(rejection)
         return torn
 
-    def _pull_parts(self, read: StagedRead, keys: Collection[StockKey]) -> bool:
+    def _pull_parts(self, read: StagedRead, keys: Collection[StockKey], most_refused: int) -> bool:
         """Pull keys, half and half where the ERP refuses, so that one article that it does not bear stops no other.
 
         Returns whether the answers were whole.
@@ -264,8 +265,8 @@ class Stager:
             if len(items) > 1:
                 first = frozenset(items[: len(items) // 2])
                 parts = [key for key in keys if key.item in first], [key for key in keys if key.item not in first]
-                return {self._pull_parts(read, part) for part in parts} == {True}
-            if sum(rejection.reason == REFUSED for rejection in read.rejections) >= _MOST_REFUSED:
+                return {self._pull_parts(read, part, most_refused) for part in parts} == {True}
+            if len({refused.item for refused in read.rejections if refused.reason == REFUSED}) >= most_refused:
                 raise
             for key in keys:
                 read.note_rejection(Rejection(REFUSED, str(error), {}, item=key.item, location=key.location))

@@ -219,8 +219,8 @@ def test_sums_that_disagree_are_told_until_somebody_has_resolved_them(watch: Wat
     )
     watch.sql(
         "INSERT INTO stock_difference (item_id, location_id, source, kind, subject, evidence)"
-        " SELECT item.id, location.id, 'sap', kind, '', '{}' FROM item, location, unnest(ARRAY['our_bug', 'late_pos'])"
-        " AS kind"
+        " SELECT item.id, location.id, 'sap', found, '', '{}' FROM item, location, unnest(ARRAY['our_bug', 'late_pos'])"
+        " AS found"
     )
     assert watch.look() == [("raised", "sums_disagree", "sap")]
     assert "sap 有 1 项库存" in watch.robots.taken("wecom")[0].text

@@ -408,10 +408,11 @@ def test_an_article_that_the_erp_does_not_bear_stops_no_other(counter: Counter) 
     assert counter.hub.levels()["B", "W1"] == 7
 
 
-def test_an_erp_that_refuses_everything_is_at_fault_itself(counter: Counter) -> None:
-    counter.erp.refuses = {"A", "B", "C", "D", "E"}
+@pytest.mark.parametrize("items", ["A", "AB", "ABCDE"])
+def test_an_erp_that_refuses_everything_is_at_fault_itself(counter: Counter, items: str) -> None:
+    counter.erp.refuses = set(items)
     with pytest.raises(Rejected):
-        counter.hub.sync.refresh([StockKey(item, "P/1") for item in "ABCDE"])
+        counter.hub.sync.refresh([StockKey(item, place) for item in items for place in ("P/1", "P/2")])
     assert counter.hub.quarantined() == set()
 
 
