@@ -4,7 +4,7 @@ Buyers on 64 connections reserve against two processes of the adapter as fast as
 want, kits with shared components, carts of 15 lines. Most of what they get they give back or let expire, some they
 order. All the while one of the processes is killed by SIGKILL every few seconds and started again; a buyer whose
 connection breaks sends the same request with the same key until it is answered. In the end the database must agree with
-each answer.
+each answer; and of a share of the refusals it is looked up whether what was asked for was there all the while.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import multiprocessing
 import random
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +26,14 @@ import uvloop
 
 from benchmarks.hub import scratch_server
 from benchmarks.measure import Figure, Stopwatch
+from benchmarks.refusals import Refusal, find_false
 from benchmarks.serving import supervised
 from hub.access import create_key, load_roles
 from hub.db.session import Database, plain_url
 from hub.settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from oneshelf.processes import Supervisor
 
@@ -39,6 +41,9 @@ _BUYERS, _BUYER_PROCESSES = 64, 2
 _ATTEMPTS, _KILL_SECONDS = 1_000_000, 4.0
 _PARTS, _KITS, _CART_LINES = 40, 5, 15
 _HOT_PIECES, _PART_PIECES = 500, 3000
+_KIT_PIECES = 2
+_REFUSALS_KEPT = 20_000
+"""About so many of all are looked up."""
 _SEED = """
 INSERT INTO feed (source, read_at, full_read_at, stale_after_seconds) VALUES ('sap', now(), now(), 3600);
 INSERT INTO location (code, name, kind, stock_source, sellable_online, pickup, time_zone)
@@ -47,7 +52,7 @@ INSERT INTO item (sku, name, unit) VALUES ('HOT', 'what all want', 'EA');
 INSERT INTO item (sku, name, unit) SELECT 'PART' || n, 'part', 'EA' FROM generate_series(1, {parts}) AS n;
 INSERT INTO item (sku, name, unit) SELECT 'KIT' || n, 'kit', 'EA' FROM generate_series(1, {kits}) AS n;
 INSERT INTO kit_component (kit_id, item_id, quantity)
-SELECT kit.id, part.id, 2 FROM item AS kit JOIN item AS part
+SELECT kit.id, part.id, {kit_pieces} FROM item AS kit JOIN item AS part
   ON part.sku IN ('PART1', 'PART2', 'PART' || (2 + substr(kit.sku, 4)::int)) WHERE kit.sku LIKE 'KIT%';
 INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended)
 SELECT item.id, location.id, CASE WHEN sku = 'HOT' THEN {hot} ELSE {pieces} END, 1, 2
@@ -81,6 +86,9 @@ class Answers:
     broken: int = 0
     reserved: dict[str, str] = field(default_factory=dict)
     ordered: set[str] = field(default_factory=set)
+    refusals: list[Refusal] = field(default_factory=list)
+    """Of each so many refusals (`keep_each`) one."""
+    keep_each: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,9 @@ class Race:
     oversold: int
     lost: int
     doubled: int
+    refusals_looked_at: int
+    refused_though_there: float
+    """In unit-seconds: pieces, times how long it took to refuse them."""
 
 
 def run(runs: int, *, quick: bool) -> Iterator[Figure]:
@@ -105,6 +116,8 @@ def run(runs: int, *, quick: bool) -> Iterator[Figure]:
     ended = race(3_000 if quick else _ATTEMPTS, kill_seconds=2.0 if quick else _KILL_SECONDS)
     for name, limit in (("oversold levels", 0), ("lost", 0), ("doubled", 0)):
         yield Figure(name, "", (float(getattr(ended, name.partition(" ")[0])),), at_most=limit)
+    looked_at = f"of {ended.refusals_looked_at:,} refusals"
+    yield Figure("refused though there", "unit-seconds", (ended.refused_though_there,), at_most=0, note=looked_at)
     for name in ("attempts", "reserved", "refused", "ordered", "kills"):
         yield Figure(name, "", (float(getattr(ended, name)),))
     yield Figure("answers that broke off", "", (float(ended.broken),))
@@ -128,7 +141,7 @@ def race(attempts: int, *, kill_seconds: float, pieces: int = _HOT_PIECES) -> Ra
 
 def _seed(url: str, pieces: int) -> str:
     with closing(Database(url)) as database, database.driver() as connection:
-        values = {"parts": _PARTS, "kits": _KITS, "hot": pieces, "pieces": _PART_PIECES}
+        values = {"parts": _PARTS, "kits": _KITS, "hot": pieces, "pieces": _PART_PIECES, "kit_pieces": _KIT_PIECES}
         connection.execute(_SEED.format(**values))
         connection.execute("VACUUM ANALYZE")
         return create_key(connection, "buyers", "storefront", load_roles(PROJECT_ROOT / "config" / "roles.yaml"))
@@ -153,6 +166,8 @@ def _compare(url: str, heard: Sequence[Answers], kills: int, seconds: float) -> 
     ordered = {reservation for answers in heard for reservation in answers.ordered}
     with psycopg.connect(url) as connection:
         [(oversold,)] = connection.execute(_OVERSOLD).fetchall()
+        refusals = [refusal for answers in heard for refusal in answers.refusals]
+        unit_seconds = sum(refusal.unit_seconds for refusal in find_false(connection, refusals))
         made = {str(key): str(reservation) for key, reservation in connection.execute(_MADE)}
         committed = {
             str(reservation)
@@ -171,12 +186,27 @@ def _compare(url: str, heard: Sequence[Answers], kills: int, seconds: float) -> 
         oversold=oversold,
         lost=lost,
         doubled=doubled,
+        refusals_looked_at=len(refusals),
+        refused_though_there=unit_seconds,
     )
+
+
+def _pieces(lines: Sequence[Mapping[str, str]]) -> Mapping[str, int]:
+    """Return the pieces of each article that some lines ask for."""
+    pieces: Counter[str] = Counter()
+    for line in lines:
+        sku = line["sku"]
+        if sku.startswith("KIT"):
+            parts = ("PART1", "PART2", f"PART{2 + int(sku.removeprefix('KIT'))}")
+            pieces.update(dict.fromkeys(parts, _KIT_PIECES))
+        else:
+            pieces[sku] += 1
+    return pieces
 
 
 def _buy(port: int, key: str, attempts: int, number: int) -> Answers:
     """Let the buyers of one process make their attempts."""
-    answers = Answers()
+    answers = Answers(keep_each=max(attempts * _BUYER_PROCESSES // _REFUSALS_KEPT, 1))
     uvloop.run(_buy_together(port, key, attempts, number, answers))
     return answers
 
@@ -210,10 +240,13 @@ class Buyer:
             self._streams[1].close()
 
     async def _attempt(self, key: str) -> None:
-        body = {"lines": self._lines(), "ttl_seconds": self._random.choice((1, 3))}
+        body: dict[str, Any] = {"lines": self._lines(), "ttl_seconds": self._random.choice((1, 3))}
+        asked_at = time.time()
         status, answer = await self._ask("POST", "/v1/reservations", body, key)
         if status == 409:  # noqa: PLR2004 - there was not enough
             self._answers.refused += 1
+            if self._answers.refused % self._answers.keep_each == 0:
+                self._answers.refusals.append(Refusal(asked_at, time.time(), _pieces(body["lines"])))
             return
         if status != 201:  # noqa: PLR2004 - made
             raise RuntimeError(f"{status}: {answer}")

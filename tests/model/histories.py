@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.model.pure import PureHub
@@ -19,8 +20,33 @@ class BrokenHistoryError(AssertionError):
     """Raised when more was offered than there truly is, or the end is not exact; tells all that happened."""
 
 
-def walk(hub: Hub, random: Random, steps: int, *, after: Callable[[World], None] = lambda _: None) -> World:
-    """Let anything happen, again and again, then let all that is under way come to its end.
+@dataclass
+class Missing:
+    """What was truly there and not offered, over looks at a history: one look after each event.
+
+    `units` is the sum of the pieces that were held back, `refused` counts the looks at which the last piece was.
+    """
+
+    looks: int = 0
+    units: int = 0
+    refused: int = 0
+
+    def look(self, world: World) -> None:
+        """Take note of a moment."""
+        offered, there = world.hub.available(), world.truth()
+        self.add(Missing(1, max(there - offered, 0), int(offered < 1 <= there)))
+
+    def add(self, other: Missing) -> None:
+        """Add what another history has shown."""
+        self.looks += other.looks
+        self.units += other.units
+        self.refused += other.refused
+
+
+def walk(
+    hub: Hub, random: Random, steps: int, *, after: Callable[[World], None] = lambda _: None, drain: bool = True
+) -> World:
+    """Let anything happen, again and again, then let all that is under way come to its end, if `drain`.
 
     Raises:
         BrokenHistoryError: the hub offered more than there was, or something else than what there is in the end.
@@ -34,6 +60,8 @@ def walk(hub: Hub, random: Random, steps: int, *, after: Callable[[World], None]
         happen()
         after(world)
         check(world, told)
+    if not drain:
+        return world
     world.drain()
     after(world)
     if world.hub.available() != world.truth():

@@ -331,10 +331,6 @@ class World:
 
     def drain(self) -> None:
         """Let all that is under way come to its end, and read once more."""
-        if self.look is not None:
-            if self.look.told is None:
-                self._answer_look()
-            self._end_look()
         for demand in self.demands:
             if demand.state == "cancel_pending" and demand.document is None:
                 self._withdraw(demand)
@@ -345,6 +341,14 @@ class World:
                 self._push_supply(supply)
             if not supply.posted:
                 self._post_supply(supply)
+        self.read_once()
+
+    def read_once(self) -> None:
+        """Let the hub go once through all it does to read: a look, the quantity, the look behind it."""
+        if self.look is not None:
+            if self.look.told is None:
+                self._answer_look()
+            self._end_look()
         self._look_once(None)
         read = Read(self.hub.tick())
         read.quantity = self.quantity
@@ -352,6 +356,10 @@ class World:
         self._look_once(read)
         self.reads.append(read)
         self._apply(read)
+
+    def on_their_way(self) -> int:
+        """Return how many goods that came back were sent to the ERP and are not posted there."""
+        return sum(supply.quantity for supply in self.supplies if supply.sent and not supply.posted)
 
     def _settle(self, demand: Demand) -> None:
         if not demand.sent and not demand.over_the_counter:
