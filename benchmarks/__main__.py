@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks.report import keep, table, write_document
 
-BENCHMARKS = ("load", "pages", "lag", "read", "explain", "reserve", "race", "outage", "soak")
+BENCHMARKS = ("load", "pages", "lag", "read", "explain", "reserve", "expiry", "race", "outage", "soak")
 """In the order of the report."""
 
 

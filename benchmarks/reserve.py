@@ -16,24 +16,19 @@ import multiprocessing
 import random
 import tempfile
 import time
-import uuid
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from benchmarks.clients import UNIQUE, ask_for
-from benchmarks.hub import scratch_server
 from benchmarks.measure import Figure, percentile
 from benchmarks.serving import cpu_seconds, postmaster_of, run_pgbench, served
-from hub.access import create_key, load_roles
-from hub.db.session import Database, plain_url
-from hub.idempotency import RequestKey
-from hub.settings import PROJECT_ROOT
-from hub.stock.reservations import Held, Line, Reserving, Wish, reserve
+from benchmarks.shop import empty, open_shop, wish
+from hub.db.session import Database
+from hub.stock.reservations import Held, Reserving, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,14 +38,6 @@ if TYPE_CHECKING:
 _WORKERS, _WAITERS, _CLIENTS = 8, 256, 32
 _HTTP_AT_LEAST, _P99_AT_MOST, _CARTS_AT_LEAST = 6000.0, 40.0, 2000.0
 _CART_LINES = 5
-_SEED = """
-INSERT INTO feed (source, read_at, full_read_at, stale_after_seconds) VALUES ('sap', now(), now(), 60);
-INSERT INTO location (code, name, kind, stock_source, sellable_online, pickup, time_zone)
-VALUES ('DC', 'DC', 'warehouse', 'sap', true, false, 'Asia/Shanghai');
-INSERT INTO item (sku, name, unit) SELECT 'SKU' || n, 'Article ' || n, 'EA' FROM generate_series(1, {skus}) AS n;
-INSERT INTO stock_level (item_id, location_id, on_hand, read_began, read_ended)
-SELECT item.id, location.id, 1000000000, 1, 2 FROM item, location;
-"""
 _SCRIPT = """
 \\set item random(1, {skus})
 WITH kept AS (
@@ -100,23 +87,23 @@ def run(runs: int, *, quick: bool) -> Iterator[Figure]:
     size = Size(skus=200, seconds=1.0) if quick else Size(skus=10_000, seconds=8.0)
     rates: dict[str, list[float]] = {}
     answered: dict[str, list[Answered]] = {}
-    with _shop(size) as (url, key), ExitStack() as serving:
+    with open_shop(size.skus) as (url, key), ExitStack() as serving:
         folder = Path(serving.enter_context(tempfile.TemporaryDirectory()))
         processes, port = serving.enter_context(served("oneshelf.asgi", url, folder))
         for number in range(runs):
             for name, skus in (("uniform", size.skus), ("hot", 1)):
-                _empty(url)
+                empty(url)
                 script = _SCRIPT.format(skus=skus)
                 limit, _ = run_pgbench(url, script, clients=_WORKERS, seconds=size.seconds)
                 rates.setdefault(f"{name}, pgbench", []).append(limit)
                 for how, waiters in (("one at a time", _WORKERS), ("together", _WAITERS)):
-                    _empty(url)
+                    empty(url)
                     rate = _in_process(url, skus, waiters, size.seconds, together=how == "together")
                     rates.setdefault(f"{name}, {how}", []).append(rate)
-                _empty(url)
+                empty(url)
                 heard = _over_http(processes, port, url, _requests(key, skus, 1), size.seconds, number)
                 answered.setdefault(name, []).append(heard)
-            _empty(url)
+            empty(url)
             carts = _requests(key, size.skus, _CART_LINES)
             answered.setdefault("carts", []).append(_over_http(processes, port, url, carts, size.seconds, number))
     yield from _figures(rates, answered)
@@ -144,25 +131,6 @@ def _figures(rates: dict[str, list[float]], answered: dict[str, list[Answered]])
         yield Figure(f"{what}, CPU of adapter, database and clients", "ms/request", tuple(one.cpu for one in heard))
 
 
-@contextmanager
-def _shop(size: Size) -> Iterator[tuple[str, str]]:
-    """Yield the URL of a hub with much stock, and a shop's key."""
-    with scratch_server() as url, closing(Database(url)) as database:
-        with database.driver() as connection:
-            connection.execute(_SEED.format(skus=size.skus))
-            connection.execute("VACUUM ANALYZE")
-            key = create_key(connection, "benchmark", "storefront", load_roles(PROJECT_ROOT / "config" / "roles.yaml"))
-        yield plain_url(url), key
-
-
-def _empty(url: str) -> None:
-    """Begin each measurement with the same tables."""
-    with closing(Database(url)) as database, database.driver() as connection:
-        connection.execute("TRUNCATE idempotency_key, reservation, reservation_line, hold_event, hold_bucket, outbox")
-        connection.execute("UPDATE stock_level SET held = 0, next_expiry = NULL WHERE held <> 0")
-        connection.execute("VACUUM ANALYZE stock_level")
-
-
 def _in_process(url: str, skus: int, waiters: int, seconds: float, *, together: bool) -> float:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return float(pool.apply(_serve_for, (url, skus, waiters, seconds), {"together": together}))
@@ -183,8 +151,8 @@ async def _ask_for(url: str, skus: int, waiters: int, seconds: float, *, togethe
     async def work() -> None:
         nonlocal made
         while time.perf_counter() < ends_at:
-            wish = _wish(f"SKU{source.randint(1, skus)}")
-            [outcome] = [await reserving.ask(wish)] if together else await reserve(engine, [wish])
+            asked = wish(f"SKU{source.randint(1, skus)}")
+            [outcome] = [await reserving.ask(asked)] if together else await reserve(engine, [asked])
             if not isinstance(outcome, Held):
                 raise RuntimeError(f"no reservation: {outcome}")  # noqa: TRY004 - it was refused
             made += 1
@@ -199,11 +167,6 @@ async def _ask_for(url: str, skus: int, waiters: int, seconds: float, *, togethe
     await engine.dispose()
     database.close()
     return made / took
-
-
-def _wish(sku: str) -> Wish:
-    key = RequestKey("benchmark", uuid.uuid4().hex, "POST /v1/reservations", "00")
-    return Wish(key, "online", (Line(sku, "DC", Decimal(1)),), 900)
 
 
 def _requests(key: str, skus: int, lines: int) -> list[bytes]:
