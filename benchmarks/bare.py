@@ -25,7 +25,7 @@ def create_app() -> Starlette:
 
     async def read(request: Request) -> Response:
         sku = request.path_params["sku"]
-        found = await read_answers(engine, [sku])
+        found = await read_answers(engine, [sku], channel="online")
         return Response(found[sku].body, media_type="application/json")
 
     return Starlette(routes=[Route("/v1/stock/{sku}", read)])

@@ -184,7 +184,7 @@ async def _ask(database: Database, size: Size, runs: int, shown: Shown) -> None:
         "explain the past, hot level": lambda: ask(*_HOT, moment()),
         "explain the past as known then, hot level": lambda: ask(*_HOT, None, moment()),
         "explain the past, any level": anywhere,
-        "plain read": lambda: read_answers(answers, [_HOT[0]], None),
+        "plain read": lambda: read_answers(answers, [_HOT[0]], channel="online"),
     }
     for _ in range(runs):
         for name, question in asked.items():

@@ -31,6 +31,7 @@ from hub.sync.live import LiveLoop
 from hub.sync.quarantine import open_entries
 from hub.sync.watch import never_read
 from hub.telemetry import configure_logging
+from oneshelf.cli_kits import kits_app
 from oneshelf.cli_mappings import mappings_app
 from oneshelf.cli_stock import stock_app
 from oneshelf.cli_suppliers import suppliers_app
@@ -52,6 +53,7 @@ alerts_app = typer.Typer(no_args_is_help=True, help="What is wrong, and whom it 
 for name, group in (
     ("sync", sync_app),
     ("stock", stock_app),
+    ("kits", kits_app),
     ("suppliers", suppliers_app),
     ("mappings", mappings_app),
     ("keys", keys_app),

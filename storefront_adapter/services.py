@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hub.db.session import Database
     from hub.gather import Gathered
     from hub.settings import Settings
-    from hub.stock.answers import Answer
+    from hub.stock.answers import Answer, Question
     from hub.stock.reservations import Reserving
     from storefront_adapter.metrics import Metrics
     from storefront_adapter.staff.pages import Pages
@@ -40,7 +40,7 @@ class Services:
     reads: AsyncEngine
     writes: AsyncEngine
     answers: AsyncEngine
-    gathered: Gathered[str, Answer | None]
+    gathered: Gathered[Question, Answer | None]
     reserving: Reserving
     keys: KeyRing
     receivers: Mapping[tuple[str, str], PushReceiver]

@@ -31,6 +31,20 @@ _EXPIRED = """CASE WHEN level.next_expiry IS NOT NULL AND level.next_expiry <= E
     ELSE 0 END"""
 RESERVED = f"(level.held - {_EXPIRED})"
 ROOM = f"(level.room + CASE WHEN level.frozen_at IS NULL THEN {_EXPIRED} ELSE 0 END)"
+# As `stock_pools` counts them, with what has expired and nobody has given back yet.
+_POOLS = """SELECT pool.channel, GREATEST(
+        COALESCE(pool.ring_fenced, floor(GREATEST(level.on_hand - level.safety_stock, 0) * pool.percent / 100))
+        - pool.held
+        + (SELECT COALESCE(sum(bucket.quantity), 0) FROM hold_bucket AS bucket
+           WHERE bucket.item_id = pool.item_id AND bucket.location_id = pool.location_id
+             AND bucket.channel = pool.channel
+             AND bucket.expires_second <= EXTRACT(EPOCH FROM clock_timestamp())), 0) AS room
+    FROM stock_pool AS pool WHERE pool.item_id = level.item_id AND pool.location_id = level.location_id"""
+# What a channel may still take: of its own pool, or of what no pool has set apart; never more than there is.
+OFFERED = f"""GREATEST(CASE WHEN level.pooled THEN (
+        SELECT LEAST({ROOM}, COALESCE(max(pool.room) FILTER (WHERE pool.channel = %(channel)s::text),
+                                      {ROOM} - sum(pool.room)))
+        FROM ({_POOLS}) AS pool) ELSE {ROOM} END, 0)"""
 _APART = """LEFT JOIN LATERAL (
     SELECT array_agg(part.status ORDER BY part.status, part.owner) AS statuses,
            array_agg(part.owner ORDER BY part.status, part.owner) AS owners,
@@ -59,7 +73,7 @@ ORDER BY item.sku, location.position, location.code
 """
 _CHANGES = f"""
 SELECT item.sku, level.changed_at, level.item_id, level.location_id,
-       location.code, location.name, location.kind, location.sellable_online, level.on_hand, {ROOM}, {RESERVED},
+       location.code, location.name, location.kind, location.sellable_online, level.on_hand, {OFFERED}, {RESERVED},
        LEAST(feed.read_at, level.doubted_at), {LEVEL_STALE},
        apart.statuses, apart.owners, apart.quantities
 FROM stock_level AS level
@@ -266,8 +280,11 @@ async def read_changes(
     since: datetime | None = None,
     after: Position | None = None,
     limit: int = 50,
+    channel: str = "",
 ) -> list[ChangedLevel]:
     """Return levels in the order in which they changed, from `since` on and behind `after`.
+
+    Their `available` is what `channel` may take, and not below 0.
 
     A level that changes while somebody walks moves to the end and is met again; none is left out.
     """
@@ -280,6 +297,7 @@ async def read_changes(
             "after_item": after and after.item_id,
             "after_location": after and after.location_id,
             "limit": limit,
+            "channel": channel,
         },
     )
     return [ChangedLevel(row[0], Position(row[1], row[2], row[3]), _level(row[4:])) for row in result]

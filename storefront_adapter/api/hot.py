@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from hub.stock.answers import read_answers
+from hub.stock.answers import Question, read_answers
 from hub.stock.reading import is_storable, unknown_places
 from storefront_adapter.api.body import CACHE_CONTROL, entity_tag, json_text, tag_matches
 from storefront_adapter.api.explain import SCOPE as EXPLAIN_SCOPE
@@ -29,7 +29,7 @@ from storefront_adapter.api.schemas import (
     Stock,
     StockExplanation,
 )
-from storefront_adapter.api.security import authorise
+from storefront_adapter.api.security import authorise, principal_of
 from storefront_adapter.problems import ProblemError
 from storefront_adapter.services import TEMPLATE, services_of
 from storefront_adapter.texts import N_
@@ -93,11 +93,11 @@ async def get_stock(request: Request) -> Response:
     """Answer what one SKU has, or that nothing changed since the caller's last look."""
     sku = str(request.path_params["sku"])
     locations = wanted_locations(request.query_params.getlist("location"))
-    services = services_of(request)
+    services, channel = services_of(request), principal_of(request).channel
     if locations is None:
-        answer = await services.gathered.ask(sku)
+        answer = await services.gathered.ask(Question(sku, channel))
     else:
-        answer = (await read_answers(services.answers, [sku], locations)).get(sku)
+        answer = (await read_answers(services.answers, [sku], locations, channel=channel)).get(sku)
     if answer is None:
         raise ProblemError("sku-not-found", N_("No item has the SKU %(sku)s."), {"sku": sku})
     await _refuse_unknown(services, locations, [answer])
@@ -116,7 +116,7 @@ async def lookup_stock(request: Request) -> Response:
     skus = list(dict.fromkeys(wanted.skus))
     locations = wanted_locations(wanted.locations or ())
     services = services_of(request)
-    found = await read_answers(services.answers, skus, locations)
+    found = await read_answers(services.answers, skus, locations, channel=principal_of(request).channel)
     await _refuse_unknown(services, locations, found.values())
     items = ",".join(found[sku].body for sku in skus if sku in found)
     not_found = json_text([sku for sku in skus if sku not in found])
@@ -232,7 +232,8 @@ HOT_ROUTES = (
         get_stock,
         "stock:read",
         "Stock of one SKU",
-        "Totals and every place that has a level. `available` is never below 0; a read is a hint, not a promise."
+        "Totals and every place that has a level; of a kit, what its components make. `available` is what the caller's"
+        " channel may take, never below 0; a read is a hint, not a promise."
         " A slash in the SKU must be sent as %2F; where a proxy in between decodes it, use lookup.",
         Stock,
         parameters=(_SKU, _LOCATION, _IF_NONE_MATCH),

@@ -14,7 +14,7 @@ from storefront_adapter.api.body import CACHE_CONTROL, json_response, level_body
 from storefront_adapter.api.cursor import Cursor, filter_digest, read_cursor, write_cursor
 from storefront_adapter.api.hot import location_not_found, wanted_locations
 from storefront_adapter.api.schemas import LocationAnswer, LocationList, StockPage
-from storefront_adapter.api.security import require
+from storefront_adapter.api.security import principal_of, require
 from storefront_adapter.services import services_of
 
 _CACHING = {"Cache-Control": CACHE_CONTROL}
@@ -64,6 +64,7 @@ async def list_stock(
             since=updated_since,
             after=before.position if before else None,
             limit=limit + 1,
+            channel=principal_of(request).channel,
         )
     shown = rows[:limit]
     more = len(rows) > limit
