@@ -71,7 +71,8 @@ def test_a_channel_can_reserve_just_what_it_is_told(
     for table in ("stock_pool", "hold_bucket", "hold_event", "reservation_line", "reservation"):
         seed.connection.execute(f"DELETE FROM {table}")
     seed.connection.execute(
-        "UPDATE stock_level SET held = 0, next_expiry = NULL, on_hand = 12, pooled = false, safety_stock = %s", (safety,)
+        "UPDATE stock_level SET held = 0, next_expiry = NULL, on_hand = 12, pooled = false, safety_stock = %s",
+        (safety,),
     )
     seed.level(RICE, PLACE, 9)
     for channel, size in pools.items():
