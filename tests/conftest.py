@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.engine import make_url
 
 from hub.db.embedded import EmbeddedServer
 from hub.db.migrate import upgrade
@@ -40,9 +41,11 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template_url(server_url: str) -> str:
-    """Give a migrated, empty database that the others are copied from."""
-    return _create(server_url, "oneshelf_template", None)
+def template_url(server_url: str) -> Iterator[str]:
+    """Give a migrated, empty database that the others are copied from; other runs on the server have their own."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    yield _create(server_url, name)
+    drop_database(server_url, name)
 
 
 FreshDatabase = Callable[[], AbstractContextManager[str]]
@@ -55,9 +58,8 @@ def fresh_database(template_url: str) -> FreshDatabase:
     @contextmanager
     def make() -> Iterator[str]:
         name = f"test_{uuid.uuid4().hex[:12]}"
-        yield _create(template_url, name, "oneshelf_template")
-        with psycopg.connect(_admin(template_url), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        yield copy_database(template_url, name)
+        drop_database(template_url, name)
 
     return make
 
@@ -77,25 +79,30 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
-def _create(url: str, name: str, template: str | None) -> str:
-    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+def copy_database(template_url: str, name: str) -> str:
+    """Make a copy of the template; return its URL."""
+    copied = sql.Identifier(str(make_url(template_url).database))
+    with psycopg.connect(_admin(template_url), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), copied))
+    return _with_database(template_url, name)
+
+
+def drop_database(url: str, name: str) -> None:
+    """Drop a database of the server, whoever is connected to it."""
     with psycopg.connect(_admin(url), autocommit=True) as connection:
-        if template is None:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        else:
-            create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-        connection.execute(create)
-    created = _with_database(url, name)
-    if template is None:
-        database = Database(created)
-        upgrade(database)
-        database.close()
-    return created
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _create(url: str, name: str) -> str:
+    with psycopg.connect(_admin(url), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    database = Database(_with_database(url, name))
+    upgrade(database)
+    database.close()
+    return _with_database(url, name)
 
 
 def _with_database(url: str, name: str) -> str:
-    from sqlalchemy.engine import make_url
-
     return plain_url(make_url(url).set(database=name).render_as_string(hide_password=False))
 
 

@@ -11,15 +11,14 @@ import httpx
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy.engine import make_url
 
 from hub.access import create_key, load_roles
-from hub.db.session import plain_url
 from hub.db.tables import metadata
 from hub.settings import PROJECT_ROOT, AdapterSettings, Settings
 from storefront_adapter.app import create_app
 from tests.api.receiver import StubReceiver
 from tests.api.seed import Seed
+from tests.conftest import copy_database, drop_database
 from tests.serving import serve
 
 if TYPE_CHECKING:
@@ -56,12 +55,8 @@ def no_certificates() -> ssl.SSLContext:
 def shop_url(template_url: str) -> Iterator[str]:
     """Give one migrated database for the whole directory: each test empties it instead of making a new one."""
     name = f"shop_{uuid.uuid4().hex[:12]}"
-    admin = make_url(template_url).set(database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(plain_url(admin), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE oneshelf_template").format(sql.Identifier(name)))
-    yield plain_url(make_url(template_url).set(database=name).render_as_string(hide_password=False))
-    with psycopg.connect(plain_url(admin), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    yield copy_database(template_url, name)
+    drop_database(template_url, name)
 
 
 @pytest.fixture
