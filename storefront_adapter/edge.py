@@ -53,8 +53,8 @@ class Edge:
         exchange = _Exchange(scope, receive, send)
         began = time.perf_counter()
         try:
-            with structlog.contextvars.bound_contextvars(trace_id=scope["trace_id"]):
-                await exchange.run(self._app)
+            structlog.contextvars.bind_contextvars(trace_id=scope["trace_id"])  # each request has a context of its own
+            await exchange.run(self._app)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             self._metrics.observe(method, _template(scope), exchange.status, time.perf_counter() - began)

@@ -51,11 +51,17 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # To look a figure up by its labels costs more than to count.
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._durations.labels(method, route).observe(seconds)
+        kind = method, route, status
+        if (counted := self._counted.get(kind)) is None:
+            counted = self._requests.labels(method, route, str(status)), self._durations.labels(method, route)
+            self._counted[kind] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def exposition(self, feeds: Sequence[FeedState], backlog: Backlog, alerts: Sequence[OpenAlert]) -> bytes:
         """Return all figures as text: the requests of all processes, the database as it is now."""

@@ -6,6 +6,7 @@ A level tells what may be sold of an item at a place (`on_hand`, 在库), what i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # One rule of staleness for every question: never read in full, or last read longer ago than the source allows. A place
 # has been read in full when it has a floor, and a level is in doubt while a part of it could not be understood.
 _STALE = """COALESCE(feed.read_at IS NULL OR feed.full_read_at IS NULL
@@ -229,7 +231,7 @@ class FeedState:
 
 def is_storable(text: str) -> bool:
     """Tell whether PostgreSQL can hold the text at all; what it can't hold it can't know either."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 async def read_stock(
