@@ -3,13 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test faults rfc-sockets kills model-check mutants bench bench-race soak check format lock clean
+.PHONY: demo test external faults rfc-sockets kills model-check mutants bench bench-race soak check format lock clean
 
 demo: .venv/.demo
 	@$(BIN)/oneshelf demo $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(RESET)),--reset)
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# What the hub asks of its database, on Debian's PostgreSQL (15) in a cluster of its own; pg_virtualenv is in the package
+# postgresql-common. With ONESHELF_TEST_DATABASE_URL `make test` runs on that server.
+external: .venv/.dev
+	pg_virtualenv -o max_connections=300 env ONESHELF_TEST_DATABASE_URL=postgresql:///postgres \
+	    $(BIN)/python -m pytest tests/model tests/integration tests/api tests/unit/hub tests/unit/oneshelf $(ARGS)
 
 faults: .venv/.dev
 	$(BIN)/python -m pytest -m "slow or not slow" tests/integration/test_*fault*.py $(ARGS)
