@@ -2,7 +2,8 @@
 
 Reservations of one piece over 10,000 SKUs, or all of one SKU; each is the full write: key, reservation, line, bucket,
 event, outbox, level. Beside them, in the same runs, stands pgbench with eight clients that do the same write as one
-prepared statement without a function around it. "One at a time": eight workers that each wait for a statement of their
+prepared statement without a function around it, and with eight that call our function for one request each, which shows
+what a reservation alone costs without Python. "One at a time": eight workers that each wait for a statement of their
 own. "Together": 256 waiters whose requests share statements, as in the adapter. Over HTTP 32 clients on kept
 connections ask two processes of the adapter, with key, scope, idempotency and ledger on; clients, adapter and database
 share the machine.
@@ -63,6 +64,14 @@ bucketed AS (
 INSERT INTO outbox (topic, key, payload) SELECT 'stock.held', 'SKU' || item_id, '{{}}' FROM level;
 """
 
+_ALONE = """
+\\set item random(1, {skus})
+SELECT * FROM stock_reserve(json_build_array(json_build_object(
+    'n', 0, 'principal', 'pgbench', 'key', gen_random_uuid(), 'route', 'POST /v1/reservations', 'digest', '00',
+    'id', gen_random_uuid(), 'channel', 'online', 'everywhere', false, 'cart', '', 'ttl', 900,
+    'lines', json_build_array(json_build_object('sku', 'SKU' || :item, 'location', 'DC', 'quantity', 1)))));
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -96,6 +105,9 @@ def run(runs: int, *, quick: bool) -> Iterator[Figure]:
                 script = _SCRIPT.format(skus=skus)
                 limit, _ = run_pgbench(url, script, clients=_WORKERS, seconds=size.seconds)
                 rates.setdefault(f"{name}, pgbench", []).append(limit)
+                empty(url)
+                alone, _ = run_pgbench(url, _ALONE.format(skus=skus), clients=_WORKERS, seconds=size.seconds)
+                rates.setdefault(f"{name}, the function", []).append(alone)
                 for how, waiters in (("one at a time", _WORKERS), ("together", _WAITERS)):
                     empty(url)
                     rate = _in_process(url, skus, waiters, size.seconds, together=how == "together")
@@ -113,6 +125,8 @@ def _figures(rates: dict[str, list[float]], answered: dict[str, list[Answered]])
     for name, together_at_least in (("uniform", 2.0), ("hot", 8.0)):
         limit = rates[f"{name}, pgbench"]
         yield Figure(f"{name}: pgbench, the same write", "reservations/s", tuple(limit))
+        alone = tuple(rates[f"{name}, the function"])
+        yield Figure(f"{name}: pgbench, our function for one request each", "reservations/s", alone)
         for how, least in (("one at a time", 0.6 if name == "uniform" else None), ("together", together_at_least)):
             ours = rates[f"{name}, {how}"]
             yield Figure(f"{name}: service, {how}", "reservations/s", tuple(ours))
