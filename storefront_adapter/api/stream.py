@@ -66,7 +66,11 @@ async def stream_stock(request: Request) -> Response:
 
 
 async def _interest(request: Request, services: Services) -> Interest:
-    """Return what the caller wants to hear of."""
+    """Return what the caller wants to hear of.
+
+    Raises:
+        ProblemError: an item or a place is unknown, or too many are named.
+    """
     skus = list(dict.fromkeys(sku for sku in request.query_params.getlist("sku") if sku))
     if len(skus) > LOOKUP_LIMIT:
         errors = [{"pointer": "/query/sku", "detail": f"at most {LOOKUP_LIMIT}"}]
