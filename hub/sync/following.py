@@ -28,6 +28,7 @@ _PAGE = 200
 """Rows of one statement; a row names at most 500 SKUs."""
 _MOST_RECENT = 10_000
 """Changes in the common memory, about 1 MB."""
+_SEQ = attrgetter("seq")
 
 
 class TooManyFollowersError(Exception):
@@ -168,7 +169,7 @@ class StockChanges:
         if position < since:
             changes, through, more = await self._read(position)
             return changes, through if more else max(through, since)
-        first = bisect_right(self._recent, position, key=attrgetter("seq"))
+        first = bisect_right(self._recent, position, key=_SEQ)
         return self._recent[first:], max(position, self._through)
 
     async def _keep_reading(self) -> None:
@@ -187,8 +188,9 @@ class StockChanges:
         """Return the changes of the next rows behind a number, the number they reach, and whether there may be more."""
         async with self._engine.connect() as connection:
             rows = await read_published(connection, after, _PAGE)
-        changes = [change for row in rows for change in changes_in(row)]
-        return changes, rows[-1].seq if rows else after, len(rows) == _PAGE
+        # Of changes of one level the last is enough: who stands before it must hear of it, who stands behind it not.
+        last = {(change.sku, change.location): change for row in rows for change in changes_in(row)}
+        return sorted(last.values(), key=_SEQ), rows[-1].seq if rows else after, len(rows) == _PAGE
 
     def _take(self, changes: list[Change], through: int) -> None:
         if through == self._through:
