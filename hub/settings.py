@@ -118,6 +118,8 @@ class AdapterSettings(Section):
 
     Each opens up to seven times `database.pool_size` connections; the embedded server takes 120 in all.
     """
+    streams: int = Field(default=200, ge=1, le=10_000)
+    """How many streams of stock changes a process keeps open."""
     public_url: str = "http://127.0.0.1:8080"
     """Where people reach the staff page, for links in Prefect artifacts."""
     default_language: Literal["zh", "en"] = "zh"

@@ -14,6 +14,7 @@ from hub.db.session import Database
 from hub.gather import Gathered
 from hub.stock.answers import read_in_order
 from hub.stock.reservations import Reserving
+from hub.sync.following import StockChanges
 from storefront_adapter.api.hooks import hooks_router
 from storefront_adapter.api.hot import HOT_ROUTES
 from storefront_adapter.api.openapi import description_router, install_openapi
@@ -70,6 +71,7 @@ def create_app(settings: Settings, database_url: str, receivers: Mapping[tuple[s
         redirect_slashes=False,
     )
     app.state.services = services
+    app.state.end_streams = services.changes.end  # for the server, which waits for answers to end before it stops
     app.add_middleware(Edge, metrics=services.metrics)
     install_handlers(app)
     app.router.routes.extend(hot.route() for hot in HOT_ROUTES)  # first, since the router tries one after another
@@ -97,6 +99,7 @@ def _services(settings: Settings, database_url: str, receivers: Mapping[tuple[st
         answers=answers,
         gathered=Gathered(partial(read_in_order, answers)),
         reserving=Reserving(database),
+        changes=StockChanges(reads, most=settings.adapter.streams),
         keys=KeyRing(reads, load_roles(settings.config_dir / "roles.yaml")),
         receivers=dict(receivers),
         metrics=Metrics(),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from collections import Counter as Counts
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from hub.alerts.rules import Kind
@@ -53,6 +55,12 @@ class Metrics:
         )
         # To look a figure up by its labels costs more than to count.
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self.streams = Gauge(
+            "oneshelf_stock_streams",
+            "Open streams of stock changes.",
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -67,10 +75,19 @@ class Metrics:
         """Return all figures as text: the requests of all processes, the database as it is now."""
         counted, told = self.registry, CollectorRegistry()
         if _SHARED in os.environ:
+            _forget_dead(Path(os.environ[_SHARED]))
             counted = CollectorRegistry()
             MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
         told.register(_Told([*_feed_figures(feeds), *_backlog_figures(backlog), *_alert_figures(backlog, alerts)]))
         return generate_latest(counted) + generate_latest(told)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Remove what processes that were killed had open; what they have counted stays."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not psutil.pid_exists(pid):
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
 
 class _Told(Collector):

@@ -198,6 +198,12 @@ _TYPES = (
         N_("Repeat after the time in Retry-After."),
     ),
     ProblemType(
+        "too-many-streams",
+        503,
+        N_("Too many streams are open"),
+        N_("No more clients can be told of changes here. Repeat after the time in Retry-After, or read instead."),
+    ),
+    ProblemType(
         "not-ready",
         503,
         N_("The service is not ready"),

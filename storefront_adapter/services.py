@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hub.settings import Settings
     from hub.stock.answers import Answer, Question
     from hub.stock.reservations import Reserving
+    from hub.sync.following import StockChanges
     from storefront_adapter.metrics import Metrics
     from storefront_adapter.staff.pages import Pages
     from storefront_adapter.texts import Language, Languages
@@ -33,6 +34,7 @@ class Services:
 
     `reads` commits each statement by itself; `writes` has transactions; `answers` is for stock as shops are told it,
     and `gathered` reads it by single SKUs. `reserving` is the group commit of reservations.
+    `changes` is followed by the streams of stock changes.
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class Services:
     answers: AsyncEngine
     gathered: Gathered[Question, Answer | None]
     reserving: Reserving
+    changes: StockChanges
     keys: KeyRing
     receivers: Mapping[tuple[str, str], PushReceiver]
     metrics: Metrics

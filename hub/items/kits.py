@@ -10,10 +10,11 @@ from hub.errors import ConfigError
 from hub.sync.outbox import write_outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from decimal import Decimal
 
     import psycopg
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 # So that two who write at once can't make a kit of a kit.
 _ALONE = "LOCK TABLE kit_component IN SHARE ROW EXCLUSIVE MODE"
@@ -42,6 +43,13 @@ SELECT kit.sku, kit.name, array_agg(part.sku ORDER BY part.sku), array_agg(compo
 FROM kit_component AS component
 JOIN item AS kit ON kit.id = component.kit_id JOIN item AS part ON part.id = component.item_id
 GROUP BY kit.id ORDER BY kit.sku
+"""
+
+
+_KITS_OF = """
+SELECT part.sku, array_agg(kit.sku) FROM item AS part
+JOIN kit_component AS component ON component.item_id = part.id JOIN item AS kit ON kit.id = component.kit_id
+WHERE part.sku = ANY(%(skus)s::text[]) GROUP BY part.sku
 """
 
 
@@ -96,6 +104,13 @@ def load_kits(connection: psycopg.Connection) -> list[Kit]:
         Kit(sku, name, dict(zip(parts, quantities, strict=True)))
         for sku, name, parts, quantities in connection.execute(_LIST)
     ]
+
+
+async def kits_of(connection: AsyncConnection, skus: Collection[str]) -> dict[str, list[str]]:
+    """Return the kits that each of some articles is part of."""
+    if not skus:
+        return {}
+    return {row[0]: row[1] for row in await connection.exec_driver_sql(_KITS_OF, {"skus": list(skus)})}
 
 
 def _tell(connection: psycopg.Connection, sku: str) -> None:

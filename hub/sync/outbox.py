@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHANNEL = "oneshelf_outbox"
 """NOTIFY channel that wakes the relay, once per transaction."""
@@ -24,6 +25,19 @@ FROM (SELECT id, nextval('outbox_published') AS seq
       FROM (SELECT id FROM outbox WHERE published_seq IS NULL ORDER BY id LIMIT %s) AS waiting) AS numbered
 WHERE outbox.id = numbered.id
 RETURNING outbox.published_seq, outbox.topic, outbox.key, outbox.payload
+"""
+_FOLLOW = """
+SELECT published_seq, topic, key, payload FROM outbox WHERE published_seq > %(after)s
+ORDER BY published_seq LIMIT %(limit)s
+"""
+_KEPT = "SELECT COALESCE(min(published_seq), 1), COALESCE(max(published_seq), 0) FROM outbox"
+# From the oldest number on all must be there, or a reader could not tell whether it missed one: rows are deleted in the
+# order of their numbers, and the newest stays.
+_FORGET = """
+DELETE FROM outbox WHERE published_seq < (
+    SELECT min(published_seq) FROM outbox
+    WHERE created_at >= clock_timestamp() - make_interval(days => %s)
+       OR published_seq = (SELECT max(published_seq) FROM outbox))
 """
 
 
@@ -55,11 +69,30 @@ def publish_waiting(connection: psycopg.Connection, limit: int = 500) -> Sequenc
     return sorted((Published(int(seq), topic, key, payload) for seq, topic, key, payload in rows), key=lambda r: r.seq)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The numbers of the published rows that are still there: all from `oldest` to `newest`."""
+
+    oldest: int
+    newest: int
+
+    def all_behind(self, seq: int) -> bool:
+        """Tell whether a reader that has read up to `seq` can read on and misses nothing."""
+        return self.oldest - 1 <= seq <= self.newest
+
+
+async def read_kept(connection: AsyncConnection) -> Kept:
+    """Return which published rows are still there."""
+    oldest, newest = (await connection.exec_driver_sql(_KEPT)).one()
+    return Kept(oldest, newest)
+
+
+async def read_published(connection: AsyncConnection, after: int, limit: int) -> list[Published]:
+    """Return published rows behind the number `after`, in their order."""
+    rows = await connection.exec_driver_sql(_FOLLOW, {"after": after, "limit": limit})
+    return [Published(*row) for row in rows]
+
+
 def forget_published(connection: psycopg.Connection, *, days: int) -> int:
-    """Delete published rows older than `days`; returns how many."""
-    cursor = connection.execute(
-        "DELETE FROM outbox WHERE published_seq IS NOT NULL"
-        " AND created_at < clock_timestamp() - make_interval(days => %s)",
-        (days,),
-    )
-    return cursor.rowcount
+    """Delete published rows older than `days`, but for the newest; returns how many."""
+    return connection.execute(_FORGET, (days,)).rowcount

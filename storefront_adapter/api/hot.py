@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from hub.stock.answers import Question, read_answers
-from hub.stock.reading import is_storable, unknown_places
+from hub.stock.reading import unknown_places
 from storefront_adapter.api.body import CACHE_CONTROL, entity_tag, json_text, tag_matches
 from storefront_adapter.api.explain import SCOPE as EXPLAIN_SCOPE
 from storefront_adapter.api.explain import explain_stock
+from storefront_adapter.api.places import location_not_found, wanted_locations
 from storefront_adapter.api.requests import read_body
 from storefront_adapter.api.reservations import SCOPE, post_reservation
 from storefront_adapter.api.schemas import (
@@ -27,9 +28,13 @@ from storefront_adapter.api.schemas import (
     ReservationAnswer,
     ReservationRequest,
     Stock,
+    StockChanged,
     StockExplanation,
 )
 from storefront_adapter.api.security import authorise, principal_of
+from storefront_adapter.api.stream import MEDIA_TYPE as EVENT_STREAM
+from storefront_adapter.api.stream import SCOPE as STREAM_SCOPE
+from storefront_adapter.api.stream import stream_stock
 from storefront_adapter.problems import ProblemError
 from storefront_adapter.services import TEMPLATE, services_of
 from storefront_adapter.texts import N_
@@ -43,8 +48,6 @@ if TYPE_CHECKING:
     from storefront_adapter.services import Services
 
     Handler = Callable[[Request], Awaitable[Response]]
-
-MOST_LOCATIONS = 1000
 
 
 class _SentRoute(Route):
@@ -74,6 +77,7 @@ class HotRoute:
     request: type[BaseModel] | None = None
     parameters: tuple[Mapping[str, Any], ...] = ()
     success: int = 200
+    media_type: str = "application/json"
     statuses: tuple[int, ...] = ()
 
     def route(self) -> Route:
@@ -124,27 +128,6 @@ async def lookup_stock(request: Request) -> Response:
     return Response(body, headers={"Cache-Control": CACHE_CONTROL}, media_type="application/json")
 
 
-def wanted_locations(codes: Collection[str]) -> list[str] | None:
-    """Return the location codes that a caller names, each once; None if it names none.
-
-    Raises:
-        ProblemError: a code can't be one, or there are too many.
-    """
-    named = list(dict.fromkeys(code for code in codes if code))
-    if len(named) > MOST_LOCATIONS:
-        errors = [{"pointer": "/query/location", "detail": f"at most {MOST_LOCATIONS}"}]
-        raise ProblemError("validation-failed", errors=errors)
-    for code in named:
-        if not is_storable(code):
-            raise location_not_found(code)
-    return named or None
-
-
-def location_not_found(code: str) -> ProblemError:
-    """Return the problem of a code that no active location has."""
-    return ProblemError("location-not-found", N_("No active location has the code %(code)s."), {"code": code})
-
-
 async def _refuse_unknown(services: Services, locations: list[str] | None, answers: Collection[Answer]) -> None:
     # A look at the list of places is needed only when none of these items is at all of them.
     if locations is None or any(answer.places == len(locations) for answer in answers):
@@ -190,6 +173,20 @@ _KNOWN_AT = {
     "schema": {"type": "string", "format": "date-time"},
     "description": "As known at this moment; without it with all that is known today",
 }
+_SKUS = {
+    "name": "sku",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "array", "items": {"type": "string"}, "maxItems": LOOKUP_LIMIT},
+    "description": "Only these SKUs; may be repeated",
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The last `id` of the stream before: what happened since comes first. Browsers send it themselves",
+}
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -211,6 +208,22 @@ HOT_ROUTES = (
         LookupAnswer,
         request=LookupRequest,
         statuses=(404, 413, 415, 422),
+    ),
+    HotRoute(
+        "GET",
+        "/v1/stock/stream",
+        "/v1/stock/stream",
+        stream_stock,
+        STREAM_SCOPE,
+        "Changes of stock as they happen",
+        "Server-Sent Events, from now on or from behind `Last-Event-ID`. `stock.changed` tells the numbers of a SKU as"
+        " they are when it is sent; changes that wait together are one event. `stock.reset`, with a `reason`, says that"
+        " anything may have changed: read again what you show. Connect first, then read: nothing is missed in between."
+        " A comment comes at least every 15 seconds. The stream may end at any time; come back with the last `id`.",
+        StockChanged,
+        parameters=(_SKUS, _LOCATION, _LAST_EVENT_ID),
+        media_type=EVENT_STREAM,
+        statuses=(404, 422, 503),
     ),
     HotRoute(
         "GET",

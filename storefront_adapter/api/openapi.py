@@ -118,7 +118,9 @@ def _hot_operation(hot: HotRoute) -> dict[str, Any]:
         "description": hot.description,
         "x-scope": hot.scope,
         "parameters": [dict(parameter) for parameter in hot.parameters],
-        "responses": {str(hot.success): {"description": "OK", "content": _content(hot.answer.__name__)}},
+        "responses": {
+            str(hot.success): {"description": "OK", "content": _content(hot.answer.__name__, hot.media_type)}
+        },
     }
     if hot.request is not None:
         operation["requestBody"] = {"required": True, "content": _content(hot.request.__name__)}
@@ -131,8 +133,8 @@ def _hot_operation(hot: HotRoute) -> dict[str, Any]:
     return operation
 
 
-def _content(model: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model)}}}
+def _content(model: str, media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": _REFERENCE.format(model=model)}}}
 
 
 def _finish(operation: dict[str, Any]) -> None:

@@ -93,6 +93,27 @@ class Stock(BaseModel):
     locations: list[LocationStock]
 
 
+class ChangedPlace(BaseModel):
+    """What may be promised of an item at a place."""
+
+    location: str
+    available: Quantity
+
+
+class StockChanged(BaseModel):
+    """The `data` of an event `stock.changed`: the numbers that GET /v1/stock/{sku} gives when it is sent.
+
+    `locations` has the places where something has changed, and all of them where only the item is known; those that the
+    stream's filter leaves out are left out. The other members are of the whole item, whatever the filter.
+    """
+
+    sku: str
+    available: Quantity
+    as_of: AsOf
+    stale: Stale
+    locations: list[ChangedPlace]
+
+
 class LookupRequest(BaseModel):
     """Many SKUs at once, at some places or at all."""
 

@@ -52,6 +52,15 @@ async def authorise(request: Request, scope: str) -> Principal:
     return principal
 
 
+async def still_allowed(request: Request, scope: str) -> bool:
+    """Tell, during a long answer, whether the caller would still be let pass; a revoked key is not for 2 s at most."""
+    try:
+        await authorise(request, scope)
+    except ProblemError:
+        return False
+    return True
+
+
 def principal_of(request: Request) -> Principal:
     """Return who calls, after `authorise` has let it pass."""
     return cast("Principal", request.state.principal)

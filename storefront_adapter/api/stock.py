@@ -12,7 +12,7 @@ from starlette.responses import Response
 from hub.stock.reading import Place, read_changes, read_places, safe_since, unknown_places
 from storefront_adapter.api.body import CACHE_CONTROL, json_response, level_body, time_text
 from storefront_adapter.api.cursor import Cursor, filter_digest, read_cursor, write_cursor
-from storefront_adapter.api.hot import location_not_found, wanted_locations
+from storefront_adapter.api.places import location_not_found, wanted_locations
 from storefront_adapter.api.schemas import LocationAnswer, LocationList, StockPage
 from storefront_adapter.api.security import principal_of, require
 from storefront_adapter.services import services_of

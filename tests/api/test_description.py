@@ -45,7 +45,7 @@ def test_hot_routes_stand_in_the_description_as_in_the_table(api: Api) -> None:
         assert set(re.findall(r"{(\w+)}", hot.path)) == {
             parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"
         }
-        answer = operation["responses"][str(hot.success)]["content"]["application/json"]["schema"]["$ref"]
+        answer = operation["responses"][str(hot.success)]["content"][hot.media_type]["schema"]["$ref"]
         assert answer.endswith(f"/{hot.answer.__name__}")
 
 

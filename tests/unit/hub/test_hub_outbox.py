@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.sync.outbox import CHANNEL, Published, forget_published, publish_waiting, write_outbox
+from hub.sync.outbox import (
+    CHANNEL,
+    Published,
+    forget_published,
+    publish_waiting,
+    read_kept,
+    read_published,
+    write_outbox,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -86,6 +94,24 @@ def test_a_change_that_is_rolled_back_tells_nobody(database: Database) -> None:
             write_outbox(writer, "stock.changed", "c", {})
         assert len(list(listener.notifies(timeout=0.2))) == 1
     assert [row.key for row in publish(database)] == ["b", "c"]
+
+
+async def test_from_the_oldest_number_on_all_are_there(database: Database) -> None:
+    with database.driver() as connection:
+        for key in ("a", "b", "c"):
+            write_outbox(connection, "stock.changed", key, {})
+        first, second, third = (row.seq for row in publish(database))
+        connection.execute("UPDATE outbox SET created_at = now() - interval '31 days' WHERE key <> 'a'")
+        assert forget_published(connection, days=30) == 0  # the first must stay, so what is behind it does
+        connection.execute("UPDATE outbox SET created_at = now() - interval '31 days'")
+        assert forget_published(connection, days=30) == 2
+    engine = database.async_engine()
+    async with engine.connect() as reader:
+        kept = await read_kept(reader)
+        assert [row.key for row in await read_published(reader, 0, 10)] == ["c"]
+    await engine.dispose()
+    assert (kept.oldest, kept.newest) == (third, third)
+    assert [kept.all_behind(seq) for seq in (first, second, third, third + 1)] == [False, True, True, False]
 
 
 def test_only_what_is_published_and_old_is_forgotten(database: Database) -> None:
