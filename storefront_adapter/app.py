@@ -16,7 +16,7 @@ from hub.stock.answers import read_in_order
 from hub.stock.reservations import Reserving
 from hub.sync.following import StockChanges
 from storefront_adapter.api.hooks import hooks_router
-from storefront_adapter.api.hot import HOT_ROUTES
+from storefront_adapter.api.hot import HOT_ROUTES, Shortcut
 from storefront_adapter.api.openapi import description_router, install_openapi
 from storefront_adapter.api.probes import probes_router
 from storefront_adapter.api.reservations import reservations_router
@@ -72,7 +72,8 @@ def create_app(settings: Settings, database_url: str, receivers: Mapping[tuple[s
     )
     app.state.services = services
     app.state.end_streams = services.changes.end  # for the server, which waits for answers to end before it stops
-    app.add_middleware(Edge, metrics=services.metrics)
+    app.add_middleware(Shortcut)
+    app.add_middleware(Edge, metrics=services.metrics)  # before the shortcut: what is added last is met first
     install_handlers(app)
     app.router.routes.extend(hot.route() for hot in HOT_ROUTES)  # first, since the router tries one after another
     for router in (stock_router(), reservations_router(), sales_router(), hooks_router()):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.requests import Request
 
-from storefront_adapter.failures import problem_response
+from storefront_adapter.failures import failure_response
 from storefront_adapter.problems import ProblemError
 from storefront_adapter.services import TEMPLATE
 
@@ -80,10 +80,7 @@ class _Exchange:
         except Exception as error:
             if self._started:
                 raise
-            if not isinstance(error, ProblemError):
-                structlog.get_logger().exception("request_failed", path=self._scope["path"])
-                error = ProblemError("internal-error")
-            response = problem_response(Request(self._scope), error)
+            response = await failure_response(Request(self._scope), error)
             await response(self._scope, self._receive, self.send)
 
     async def receive(self) -> Message:

@@ -17,11 +17,13 @@ from storefront_adapter.problems import BY_STATUS, PROBLEM_TYPES, ProblemError
 from storefront_adapter.services import language_of, services_of, trace_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
+
+    Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 _E = TypeVar("_E", bound=Exception)
 _RETRY_SECONDS = "2"
@@ -31,12 +33,29 @@ _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
 def install_handlers(app: FastAPI) -> None:
     """Make every failure of a route a problem."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(DomainError, _on_domain)
-    for kind in (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, TimeoutError):
-        app.add_exception_handler(kind, _on_database)
+    for kinds, handler in _handlers():
+        for kind in kinds:
+            app.add_exception_handler(kind, handler)
+
+
+async def failure_response(request: Request, error: Exception) -> Response:
+    """Return the problem that an exception is; what none of the handlers knows is a fault of ours, and is logged."""
+    for kinds, handler in _handlers():
+        if isinstance(error, kinds):
+            return await handler(request, error)
+    structlog.get_logger().error("request_failed", path=request.url.path, exc_info=error)
+    return problem_response(request, ProblemError("internal-error"))
+
+
+def _handlers() -> tuple[tuple[tuple[type[Exception], ...], Handler], ...]:
+    unavailable = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, TimeoutError)
+    return (
+        ((ProblemError,), _on_problem),
+        ((HTTPException,), _on_http),
+        ((RequestValidationError,), _on_validation),
+        ((DomainError,), _on_domain),
+        (unavailable, _on_database),
+    )
 
 
 def problem_response(request: Request, problem: ProblemError) -> Response:
