@@ -82,8 +82,8 @@ def run(runs: int, *, quick: bool) -> Iterable[Figure]:
         adapter, key = chain.start_adapter(_ADAPTERS), chain.create_key()
         samples = Soak(chain, adapter, key, minutes * 60).work()
     figures = list(_figures(samples, minutes, limits))
-    if broken := [figure for figure in figures if figure.met is False]:
-        raise RuntimeError("\n".join(["not steady:", *table(broken)]))
+    if any(figure.met is False for figure in figures):
+        raise RuntimeError("\n".join(["not steady:", *table(figures)]))
     return figures
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DRIVER = "postgresql+psycopg"
 _PLAN_SECONDS = 300
+# A connection keeps each buffer that its temporary tables ever used, and goes round through all it may have: 8 MB,
+# however small the tables are.
+_TEMP_BUFFERS = "1MB"
 
 
 def driver_url(url: str) -> str:
@@ -49,7 +52,13 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = driver_url(url)
         self._pool_size = pool_size
-        self.engine: Engine = create_engine(self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        self.engine: Engine = create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args=self._options({"temp_buffers": _TEMP_BUFFERS}),
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

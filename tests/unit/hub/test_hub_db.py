@@ -166,6 +166,10 @@ async def test_the_asynchronous_engine_sees_the_same_database(database: Database
 async def test_settings_of_an_engine_stand_beside_those_of_the_url(database: Database) -> None:
     mark = "&" if "?" in database.url else "?"
     owned = Database(f"{database.url}{mark}options=-c%20application_name%3Dours")
+    with owned.driver() as connection:
+        settings = "SELECT current_setting('application_name'), current_setting('temp_buffers')"
+        assert connection.execute(settings).fetchone() == ("ours", "1MB")
+    owned.close()
     for engine in (owned.async_engine(lock_timeout="3s"), owned.planned_engine(lock_timeout="3s")):
         async with engine.connect() as connection:
             shown = text("SELECT current_setting('application_name'), current_setting('lock_timeout')")
