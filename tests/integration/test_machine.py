@@ -21,7 +21,8 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from tests.integration.town import Town, found_town, open_processes
+from tests.integration.founding import found_town, open_processes
+from tests.integration.town import Town
 from tests.integration.two_processes import StreamingErp, TwoProcesses
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from hub.settings import StockSettings
 
-HISTORIES = int(os.environ.get("ONESHELF_MACHINE_HISTORIES", "5"))
+HISTORIES = int(os.environ.get("ONESHELF_MACHINE_HISTORIES", "8"))
 STEPS = 200
 # Making a failure's history short takes minutes: only where one has come to look for failures.
 _PHASES = (Phase.generate, Phase.shrink) if "ONESHELF_MACHINE_HISTORIES" in os.environ else (Phase.generate,)

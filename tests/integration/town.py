@@ -1,55 +1,45 @@
-"""A town with a shop, two stores and an ERP: what may happen in it, and what truly is there, level by level.
+"""A town with a shop, two stores and an ERP: what may happen in it.
 
 Everything that happens is a method that chooses by itself among what it could happen to; who calls it gives the way to
-choose. The town keeps the books of the truth (`tests.model.world.Books`) apart from the hub, and holds every answer of
-the hub against them: nothing is promised that is not there, and what was promised is kept.
+choose. Every answer of the hub is held against what truly is (`tests.integration.town_books`): nothing is promised that
+is not there, and what was promised is kept.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hub.contracts import StockKey
-from hub.db.session import Database
 from hub.idempotency import RequestKey
 from hub.stock.reservations import Held, Line, Outcome, Refused, Wish
-from tests.fake_erp import FakeErp
-from tests.integration.conftest import open_hub
-from tests.integration.stopped_clock import stop_clock
-from tests.integration.town_checks import Stand, load_stands, say_what_is_wrong
-from tests.integration.two_processes import StreamingErp, TwoProcesses
-from tests.model.world import START, Books, Demand, Supply
+from tests.integration.town_books import (
+    BUSY_LEVELS,
+    KIT,
+    LEVELS,
+    PLACES,
+    SKUS,
+    Cart,
+    Day,
+    Level,
+    Order,
+    Paper,
+    TownBooks,
+    line_of,
+    parts_of,
+)
+from tests.integration.town_checks import load_stands
+from tests.model.world import START, Demand, Supply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping, Sequence
 
-    import psycopg
+    from tests.integration.two_processes import StreamingErp, TwoProcesses
 
-    from hub.settings import StockSettings
-
-PLACES = {"W1": "P/1", "W2": "P/2"}
-SKUS = ("A", "B")
-KIT, PARTS = "C", {"A": 2, "B": 1}
 CHANNELS = ("online", "shop")
-MOST_READS, MOST_SUPPLIES = 3, 4
-
-Level = tuple[str, str]
-_FORGET = """
-DELETE FROM stock_level; DELETE FROM stock_ledger; DELETE FROM stock_demand; DELETE FROM stock_supply;
-DELETE FROM stock_posting; DELETE FROM stock_due; DELETE FROM stock_floor; DELETE FROM stock_pool;
-DELETE FROM stock_rule; DELETE FROM stocktake; DELETE FROM hold_bucket; DELETE FROM hold_event;
-DELETE FROM reservation; DELETE FROM reservation_line; DELETE FROM idempotency_key; DELETE FROM stock_batch;
-DELETE FROM source_position; DELETE FROM outbox; DELETE FROM quarantine; DELETE FROM tick_time;
-"""
-LEVELS: tuple[Level, ...] = tuple((sku, place) for sku in SKUS for place in PLACES)
-BUSY_LEVELS = (*LEVELS[:1] * 5, *LEVELS)
-"""So that much happens to one of them."""
 
 
 class Pick(Protocol):
@@ -60,72 +50,8 @@ class Pick(Protocol):
 
 
 @dataclass
-class Cart:
-    """A reservation, as the town knows it: what it takes of which level, until when."""
-
-    wish: Wish
-    takes: dict[Level, int]
-    ends_at: datetime
-    open: bool = True
-
-
-@dataclass
-class Order:
-    """Something sold: its demand at each level. `number` is the order's or the receipt's."""
-
-    number: str
-    lines: dict[Level, Demand]
-
-    @property
-    def state(self) -> str:
-        return next(iter(self.lines.values())).state
-
-    @property
-    def reference(self) -> str:
-        return next(iter(self.lines.values())).reference
-
-    def all(self, **changed: object) -> None:
-        for demand in self.lines.values():
-            for name, value in changed.items():
-                setattr(demand, name, value)
-
-
-@dataclass
-class Paper:
-    """What the ERP posts at once under a number of ours: a document for each level, which it names."""
-
-    reference: str
-    documents: dict[Level, str]
-
-
-@dataclass
-class Day:
-    """A business day of a store that posts one settlement for all it sold."""
-
-    number: str
-    place: str
-    sold: Counter[Level] = field(default_factory=Counter)
-    closed: bool = False
-
-
-@dataclass
-class Town:
-    """The state of it all."""
-
-    hub: TwoProcesses
-    erp: StreamingErp
-    books: dict[Level, Books] = field(default_factory=lambda: {level: Books() for level in LEVELS})
-    carts: list[Cart] = field(default_factory=list)
-    refused: list[Wish] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
-    papers: list[Paper] = field(default_factory=list)
-    days: list[Day] = field(default_factory=list)
-    supplies: list[tuple[Level, Supply]] = field(default_factory=list)
-    frozen: set[str] = field(default_factory=set)
-    safety: dict[str | None, int] = field(default_factory=dict)
-    for_good: set[str] = field(default_factory=set)
-    """Numbers of ours whose demand the hub calls posted: it relies on the ERP to tell at once if that changes."""
-    made: int = 0
+class Town(TownBooks):
+    """Lets things happen."""
 
     @classmethod
     def open(cls, hub: TwoProcesses, erp: StreamingErp) -> Town:
@@ -146,7 +72,7 @@ class Town:
         promised: set[Level] = set()
         for wish, outcome in zip(wishes, outcomes, strict=True):
             if isinstance(outcome, Held):
-                self.carts.append(Cart(wish, _parts(wish.lines), outcome.expires_at))
+                self.carts.append(Cart(wish, parts_of(wish.lines), outcome.expires_at))
                 promised |= self.carts[-1].takes.keys()
             else:
                 assert isinstance(outcome, Refused), outcome
@@ -209,7 +135,7 @@ class Town:
     def order(self, pick: Pick) -> None:
         """Reserve, pay and send at once, if there is enough."""
         level, number = pick(BUSY_LEVELS), self._name("O")
-        wish = Wish(self._key(), pick(CHANNELS), (_line(level, pick((1, 1, 3))),), 900)
+        wish = Wish(self._key(), pick(CHANNELS), (line_of(level, pick((1, 1, 3))),), 900)
         [outcome] = self.hub.do("reserve", 0, [wish])
         if isinstance(outcome, Refused):
             return
@@ -238,7 +164,7 @@ class Town:
     def bring(self, pick: Pick) -> None:
         """Something comes back, and is usable at once."""
         level, supply = pick(BUSY_LEVELS), Supply(self._name("S"), pick((1, 2)))
-        self.hub.do("add_supply", supply.number, _line(level, supply.quantity), self.hub.now)
+        self.hub.do("add_supply", supply.number, line_of(level, supply.quantity), self.hub.now)
         self.supplies.append((level, supply))
         self.books[level].supplies.append(supply)
 
@@ -388,110 +314,7 @@ class Town:
         self.hub.do("look")
         self.for_good.discard(paper.reference)
 
-    # What could happen.
-
-    def may_happen(self) -> dict[str, list[str]]:
-        """Return the methods that have anything to happen to now, by what they are about."""
-        conditions = {
-            "buyers": {"order": True, "sell": True, "sell_on_a_day": True},
-            "carts": {
-                "reserve": True,
-                "ask_again": self.carts or self.refused,
-                "extend": self.carts,
-                "release": self.carts,
-                "move": self.carts,
-                "pay": self.carts,
-                "pass_time": True,
-                "sweep": True,
-            },
-            "orders": {
-                "push": self.unsent(),
-                "push_again": True,
-                "cancel": self.open_orders(),
-                "say_no": self.unknown_to_the_erp(),
-                "reverse": self.reversible(),
-            },
-            "documents": {
-                "post": self.postable(),
-                "settle_day": self.unsettled(),
-                "take_back": self.papers_that(posted=True),
-                "post_again": self.papers_that(posted=False),
-                "delete": self.papers_that(posted=True),
-                "take_back_late": self.papers_for_good() and not self.hub.is_looking(),
-            },
-            "goods": {
-                "bring": len(self.supplies) < MOST_SUPPLIES,
-                "receive": True,
-                "push_supply": self.supplies_that(sent=False),
-                "post_supply": self.supplies_that(sent=True),
-                "end_supply": self.ended_supplies(),
-            },
-            "reads": {
-                "begin_read": len(self.hub.readers) < MOST_READS,
-                "go_on_reading": list(self.hub.that_go_on()),
-                "look": not self.hub.is_looking(),
-            },
-            "people": {
-                "die": True,
-                "freeze_or_thaw": True,
-                "set_pool": True,
-                "set_safety_stock": True,
-                "call_posted": not self.hub.is_looking(),
-            },
-        }
-        may = {group: [name for name, can in names.items() if can] for group, names in conditions.items()}
-        return {group: names for group, names in may.items() if names}
-
-    def open_orders(self) -> list[Order]:
-        return [order for order in self.orders if order.state == "open" and not self._over_the_counter(order)]
-
-    def unsent(self) -> list[Order]:
-        return [order for order in self.open_orders() if not all(demand.sent for demand in order.lines.values())]
-
-    def postable(self) -> list[tuple[Order, Level]]:
-        days = {day.number for day in self.days}
-        return [
-            (order, level)
-            for order in self.orders
-            if order.state in ("open", "cancel_pending") and order.reference not in days
-            for level, demand in order.lines.items()
-            if (demand.sent or demand.over_the_counter) and self._left(order, level) > 0
-        ]
-
-    def unsettled(self) -> list[Day]:
-        settled = {paper.reference for paper in self.papers}
-        return [day for day in self.days if day.number not in settled]
-
-    def papers_that(self, *, posted: bool) -> list[Paper]:
-        """Return papers that the ERP's people may touch: of what is live, and not posted for good."""
-        live = {order.reference for order in self.orders if order.state == "open"} - self.for_good
-        return [paper for paper in self.papers if paper.reference in live and self._stands(paper) == posted]
-
-    def papers_for_good(self) -> list[Paper]:
-        return [paper for paper in self.papers if paper.reference in self.for_good and self._stands(paper)]
-
-    def unknown_to_the_erp(self) -> list[Order]:
-        known = {paper.reference for paper in self.papers}
-        return [o for o in self.orders if o.state == "cancel_pending" and o.reference not in known]
-
-    def reversible(self) -> list[Order]:
-        known = {paper.reference for paper in self.papers}
-        return [o for o in self.orders if o.state == "cancel_pending" and o.reference in known]
-
-    def supplies_that(self, *, sent: bool) -> list[tuple[Level, Supply]]:
-        return [(level, supply) for level, supply in self.supplies if supply.sent == sent and not supply.posted]
-
-    def ended_supplies(self) -> list[tuple[Level, Supply]]:
-        return [(level, supply) for level, supply in self.supplies if supply.posted or not supply.sent]
-
-    # What must hold.
-
-    def check(self) -> None:
-        """No level offers or has promised more than there truly is; counters and ledger agree with their rows."""
-        stands = load_stands(self.hub.aside)
-        assert say_what_is_wrong(self.hub.aside) == []
-        for level in LEVELS:
-            self._check_level(level, stands[level])
+    # How all ends.
 
     def let_reads_end(self) -> None:
         while numbers := list(self.hub.that_go_on()):
@@ -521,30 +344,6 @@ class Town:
             assert stand.offered == self.books[level].truth() - self._withheld(level), (level, stand)
             assert (stand.demand, stand.supply, stand.reserved) == (0, 0, 0), (level, stand)
 
-    def _check_level(self, level: Level, stand: Stand) -> None:
-        sku, place = level
-        books = self.books[level]
-        assert self.erp.on_hand(StockKey(sku, PLACES[place])) == books.quantity
-        assert stand.withheld == self._withheld(level)
-        there = books.truth()
-        known = stand.on_hand - stand.demand + stand.supply
-        assert known <= there, f"the hub believes in {known} of {there} at {level}: {stand}"
-        if place in self.frozen:
-            assert stand.offered == 0
-        else:
-            promised = stand.offered + self._held(level) + stand.withheld
-            assert promised <= there, f"{promised} of {there} promised at {level}: {stand}"
-
-    def _promised(self, levels: Collection[Level]) -> None:
-        """Something of these levels was promised anew: it is there, beside all that is promised and withheld."""
-        for level in levels:
-            promised, there = self._held(level) + self._withheld(level), self.books[level].truth()
-            assert promised <= there, f"{promised} of {there} promised at {level}"
-
-    def _kept(self, cart: Cart, *, honoured: bool) -> None:
-        """What was promised until a moment is kept until then."""
-        assert honoured or not self._is_active(cart), f"{cart} was not honoured"
-
     # How it is done.
 
     def _end_orders(self) -> None:
@@ -570,7 +369,7 @@ class Town:
 
     def _sell(self, pick: Pick, number: str, reference: str, level: Level, quantity: int, *, whole: bool) -> None:
         sold_at = self.hub.now + timedelta(hours=pick((-30, 0, 5)))  # a till's clock may be wrong
-        self.hub.do("sell", number, reference, _line(level, quantity), sold_at, whole=whole)
+        self.hub.do("sell", number, reference, line_of(level, quantity), sold_at, whole=whole)
         demand = Demand(number, reference, quantity, over_the_counter=True)
         self.orders.append(Order(number, {level: demand}))
         self._book(self.orders[-1])
@@ -607,85 +406,3 @@ class Town:
     def _some_keys(self, pick: Pick) -> frozenset[StockKey]:
         levels = {pick(BUSY_LEVELS), pick(BUSY_LEVELS)}
         return frozenset(StockKey(sku, PLACES[place]) for sku, place in levels)
-
-    def _stands(self, paper: Paper) -> bool:
-        level, name = next(iter(paper.documents.items()))
-        return self.books[level].documents[name].posted
-
-    def _left(self, order: Order, level: Level) -> int:
-        documents = self.books[level].documents.values()
-        posted = sum(d.quantity for d in documents if d.reference == order.reference and not d.deleted)
-        return order.lines[level].quantity - posted
-
-    def _over_the_counter(self, order: Order) -> bool:
-        return any(demand.over_the_counter for demand in order.lines.values())
-
-    def _is_active(self, cart: Cart) -> bool:
-        return cart.open and self.hub.latest < cart.ends_at
-
-    def _held(self, level: Level) -> int:
-        return sum(cart.takes.get(level, 0) for cart in self.carts if self._is_active(cart))
-
-    def _withheld(self, level: Level) -> int:
-        return self.safety.get(level[0], self.safety.get(None, 0))
-
-    def _name(self, prefix: str) -> str:
-        self.made += 1
-        return f"{prefix}{self.made}"
-
-    def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        return list(self.hub.aside.execute(statement, values))
-
-
-def _line(level: Level, quantity: int) -> Line:
-    return Line(*level, Decimal(quantity))
-
-
-def _parts(lines: Sequence[Line]) -> dict[Level, int]:
-    """Return what lines take from which level: kits as their parts."""
-    takes: Counter[Level] = Counter()
-    for line in lines:
-        for sku, quantity in (PARTS if line.sku == KIT else {line.sku: 1}).items():
-            takes[sku, line.location] += quantity * int(line.quantity)
-    return dict(takes)
-
-
-Hub = TypeVar("Hub", bound=TwoProcesses)
-
-
-def found_town(url: str) -> StockSettings:
-    """Let an empty database know the town's articles and places, and its clock stand still until a step moves it."""
-    stop_clock(url)
-    database = Database(url)
-    try:
-        hub = open_hub(database, FakeErp())
-        with database.driver() as connection:
-            _make_kit(connection)
-        return hub.settings.stock
-    finally:
-        database.close()
-
-
-@contextmanager
-def open_processes(url: str, erp: FakeErp, rules: StockSettings, kind: Callable[..., Hub]) -> Iterator[Hub]:
-    """Open the two processes of the hub of a town, in which nothing has happened yet."""
-    database = Database(url)
-    try:
-        with database.driver() as connection:
-            connection.execute(_FORGET)
-        hub = kind(url, database, erp, rules)
-        try:
-            yield hub
-        finally:
-            hub.close()
-    finally:
-        database.close()
-
-
-def _make_kit(connection: psycopg.Connection) -> None:
-    for sku, quantity in PARTS.items():
-        connection.execute(
-            "INSERT INTO kit_component SELECT kit.id, part.id, %s FROM item AS kit, item AS part"
-            " WHERE kit.sku = %s AND part.sku = %s",
-            (quantity, KIT, sku),
-        )
