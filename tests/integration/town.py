@@ -77,6 +77,8 @@ class Town(TownBooks):
             else:
                 assert isinstance(outcome, Refused), outcome
                 self.refused.append(wish)
+                if wish is wishes[-1]:  # after it, nothing has been taken
+                    self._lacks(parts_of(wish.lines), outcome.problem)
         assert not {place for _, place in promised} & self.frozen
         self._promised(promised)
 
@@ -123,6 +125,8 @@ class Town(TownBooks):
         outcome: Outcome = self.hub.do("commit", pick((0, 1)), cart.wish.id, number, again=pick((True, False)))
         in_time = self._is_active(cart)
         self._kept(cart, honoured=outcome.state == "committed")
+        if outcome.problem:
+            self._lacks(cart.takes, outcome.problem)
         if outcome.order_no != number:
             return
         self.orders.append(Order(number, {level: Demand(number, number, sold) for level, sold in cart.takes.items()}))
@@ -138,6 +142,7 @@ class Town(TownBooks):
         wish = Wish(self._key(), pick(CHANNELS), (line_of(level, pick((1, 1, 3))),), 900)
         [outcome] = self.hub.do("reserve", 0, [wish])
         if isinstance(outcome, Refused):
+            self._lacks(parts_of(wish.lines), outcome.problem)
             return
         assert self.hub.do("commit", 1, wish.id, number, again=False).state == "committed"
         self.orders.append(Order(number, {level: Demand(number, number, int(wish.lines[0].quantity))}))
@@ -292,6 +297,7 @@ class Town(TownBooks):
         sku, place = pick(BUSY_LEVELS)
         fenced, percent = pick(((Decimal(4), None), (None, Decimal(30)), (None, None)))
         self.hub.do("set_pool", sku, place, fenced, percent)
+        self.pooled.add((sku, place))
 
     def set_safety_stock(self, pick: Pick) -> None:
         sku, safety = pick((None, *SKUS)), pick((0, 1, 3))

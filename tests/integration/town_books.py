@@ -17,7 +17,7 @@ from tests.integration.town_checks import Stand, load_stands, say_what_is_wrong
 from tests.model.world import Books, Demand, Supply
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from hub.stock.reservations import Wish
@@ -97,6 +97,8 @@ class TownBooks:
     days: list[Day] = field(default_factory=list)
     supplies: list[tuple[Level, Supply]] = field(default_factory=list)
     frozen: set[str] = field(default_factory=set)
+    pooled: set[Level] = field(default_factory=set)
+    """Of these, channels are refused what others could have."""
     safety: dict[str | None, int] = field(default_factory=dict)
     for_good: set[str] = field(default_factory=set)
     """Numbers of ours whose demand the hub calls posted: it relies on the ERP to tell at once if that changes."""
@@ -222,6 +224,14 @@ class TownBooks:
         for level in levels:
             promised, there = self._held(level) + self._withheld(level), self.books[level].truth()
             assert promised <= there, f"{promised} of {there} promised at {level}"
+
+    def _lacks(self, wanted: Mapping[Level, int], problem: str) -> None:
+        """A request was refused: something of it is not to be had, or is being counted."""
+        if problem == "frozen":
+            assert {place for _, place in wanted} & self.frozen
+        elif not self.pooled & wanted.keys():
+            stands = load_stands(self.hub.aside)
+            assert any(stands[level].offered < quantity for level, quantity in wanted.items()), f"{wanted} of {stands}"
 
     def _kept(self, cart: Cart, *, honoured: bool) -> None:
         """What was promised until a moment is kept until then."""

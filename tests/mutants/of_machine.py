@@ -19,6 +19,11 @@ _NAMES = frozenset(
         "a document of the same number is the same",
         "cancelling gives back what was sent",
         "cancelled demand stays in its pool",
+        "places that are counted sell",
+        "nothing is closed",
+        "released twice",
+        "an order takes and keeps holding",
+        "a late payment sells what is gone",
     }
 )
 
