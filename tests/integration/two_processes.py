@@ -22,7 +22,7 @@ from hub.stock.pools import set_pool
 from hub.stock.withheld import Rule, Scope, apply_rules, save_rule
 from hub.sync.housekeeping import settle_posted
 from hub.sync.inventory import InventorySync
-from hub.sync.looks import look
+from hub.sync.looks import find_gone, look
 from tests.fake_erp import FakeErp
 from tests.integration.stopped_clock import BEGINNING, set_clock
 
@@ -234,7 +234,10 @@ class TwoProcesses:
             assert next(rounds, None) is not None, "what has expired is never all given back"
 
     def settle_posted(self) -> None:
+        """Call posted what is, once the ERP was asked for all documents: nothing tells of one that is lost later."""
+        documents = [name for (name,) in self.aside.execute("SELECT DISTINCT document FROM stock_posting WHERE posted")]
         with self.database.driver() as connection:
+            find_gone(connection, self.erp, documents)
             settle_posted(connection, hours=72)
 
     def look(self) -> None:
