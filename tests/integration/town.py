@@ -228,14 +228,7 @@ class Town(TownBooks):
 
     def reverse(self, pick: Pick) -> None:
         """The ERP posts and answers the reversal of a cancelled order."""
-        order = pick(self.reversible())
-        for paper in [paper for paper in self.papers if paper.reference == order.reference]:
-            for level, name in paper.documents.items():
-                if self.books[level].documents[name].posted:
-                    self.erp.take_back(name)
-                    self.books[level].take_back(name)
-        assert self.hub.do("end", order.number, "reversed") == "reversed"
-        order.all(state="reversed")
+        self._reverse(pick(self.reversible()))
 
     def receive(self, pick: Pick) -> None:
         """Goods come in at the ERP."""
@@ -356,6 +349,8 @@ class Town(TownBooks):
         for order in self.orders:
             if order.state == "cancel_pending" and order in self.unknown_to_the_erp():
                 self._say_no(order)
+        for order in self.reversible():
+            self._reverse(order)
         for order in self.unsent():
             assert self.hub.do("claim", order.number)
             order.all(sent=True)
@@ -404,6 +399,15 @@ class Town(TownBooks):
     def _say_no(self, order: Order) -> None:
         assert self.hub.do("end", order.number, "released") == "released"
         order.all(state="released", dead=True)
+
+    def _reverse(self, order: Order) -> None:
+        for paper in [paper for paper in self.papers if paper.reference == order.reference]:
+            for level, name in paper.documents.items():
+                if self.books[level].documents[name].posted:
+                    self.erp.take_back(name)
+                    self.books[level].take_back(name)
+        assert self.hub.do("end", order.number, "reversed") == "reversed"
+        order.all(state="reversed")
 
     def _bring_in(self, level: Level, quantity: int) -> None:
         key = StockKey(level[0], PLACES[level[1]])
