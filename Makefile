@@ -33,10 +33,13 @@ rfc-sockets: .venv/.dev .venv-rfc/.made
 kills: .venv/.dev
 	$(BIN)/python -m pytest -m slow -n0 tests/kills $(ARGS)
 
-# The rule of available stock against 100,000 random histories and all of up to six events; the database against it.
+# The rule of available stock against 100,000 random histories and all of up to six events; the database against it; and
+# the whole hub in a small town where anything may happen.
 model-check: .venv/.dev
 	ONESHELF_MODEL_HISTORIES=100000 ONESHELF_MODEL_DEPTH=6 ONESHELF_DATABASE_HISTORIES=2000 \
-	    $(BIN)/python -m pytest -n auto tests/model tests/integration/test_rule_in_the_database.py $(ARGS)
+	ONESHELF_MACHINE_HISTORIES=100 \
+	    $(BIN)/python -m pytest -n auto tests/model tests/integration/test_rule_in_the_database.py \
+	    tests/integration/test_machine.py $(ARGS)
 
 # Each sentence of the stock rules is broken once; the output names the test that noticed.
 mutants: .venv/.dev

@@ -94,6 +94,7 @@ class FakeErp:
         self._told: list[Posting] = []
         self._page_keys = page_keys
         self._version = 0
+        self._made = 0
 
     def set(self, item: str, location: str, quantity: str | int) -> None:
         """Replace the sellable rows of a key (zero: no row at all, as in a real ERP) and mark it changed."""
@@ -109,7 +110,8 @@ class FakeErp:
 
     def post(self, reference: str, key: StockKey, quantity: str | int) -> str:
         """Post a document that carries a number of ours and takes a quantity out of the stock; return its number."""
-        document = f"D{len(self.documents) + 1}"
+        self._made += 1
+        document = f"D{self._made}"
         self.documents[document] = Posting(document, "1", reference, key, Decimal(str(quantity)))
         return self._book(document, -1)
 

@@ -83,15 +83,13 @@ class Hub:
         return set(self.query("SELECT kind, key, reason FROM quarantine WHERE resolved_at IS NULL"))
 
 
-@pytest.fixture
-def hub(database: Database) -> Hub:
-    """Give a hub that knows articles A, B, C and D of source `sap`, at places W1 and W2 (ERP codes P/1 and P/2)."""
+def open_hub(database: Database, erp: FakeErp) -> Hub:
+    """Return a hub that knows articles A, B, C and D of source `sap`, at places W1 and W2 (ERP codes P/1 and P/2)."""
     settings = Settings(
         sources={"sap": SourceSettings(system="sap"), "kingdee": SourceSettings(system="kingdee")},
         items=ItemSettings(sku_from=["sap", "kingdee"]),
         stock=StockSettings(shrink_floor=3, expiring_days={"default": 0, "food": 30}),
     )
-    erp = FakeErp("sap")
     erp.articles = [article("A"), article("B"), article("C", category="food"), article("D", unit="KG")]
     places = [place("W1", "sap", "P/1"), place("W2", "sap", "P/2"), place("S1", "kingdee", "CK1")]
     with database.driver() as connection, connection.transaction():
@@ -100,6 +98,12 @@ def hub(database: Database) -> Hub:
             declare_feed(connection, source, stale_after_seconds=60)
     sync_items(database, erp, settings)
     return Hub(database, settings, erp)
+
+
+@pytest.fixture
+def hub(database: Database) -> Hub:
+    """Give a hub with a fake ERP of its own."""
+    return open_hub(database, FakeErp("sap"))
 
 
 @pytest.fixture(scope="module", params=["sap", "sap-rfc", "kingdee"])

@@ -92,6 +92,16 @@ def test_it_is_open_again_when_its_document_is_taken_back(shop: Shop) -> None:
     assert shop.level() == (7, 0, 0, 7)
 
 
+def test_what_was_taken_back_is_not_posted_before_a_read_has_judged_it(shop: Shop) -> None:
+    document = sold_and_posted(shop)
+    shop.erp.take_back(document)
+    shop.look()
+    later(shop, 73)
+    assert settle(shop) == 0
+    shop.follow()
+    assert shop.level() == (10, 3, 0, 7)
+
+
 def test_it_is_open_again_when_its_document_comes_back_with_less(shop: Shop) -> None:
     """Taken back, changed and posted again between two looks: the document stands all the time."""
     document = sold_and_posted(shop)

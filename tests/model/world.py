@@ -106,6 +106,57 @@ class Supply:
 
 
 @dataclass
+class Books:
+    """The truth of one level: what stands on the ERP's books, and what is gone or came back and is not posted there."""
+
+    quantity: int = START
+    demands: list[Demand] = field(default_factory=list)
+    supplies: list[Supply] = field(default_factory=list)
+    documents: dict[str, Document] = field(default_factory=dict)
+
+    def truth(self) -> int:
+        """Return what truly is there to sell: on the ERP's books, without what is gone or promised and not posted."""
+        owed = sum(
+            demand.quantity - self.posted(demand)
+            for demand in self.demands
+            if demand.state == "open" or (demand.state == "cancel_pending" and not demand.dead)
+        )
+        return self.quantity - owed + sum(supply.quantity for supply in self.supplies if not supply.posted)
+
+    def posted(self, demand: Demand) -> int:
+        """Return how much of a demand the ERP has posted."""
+        documents = [document for document in self.documents.values() if document.reference == demand.reference]
+        return min(sum(d.quantity for d in documents if d.posted and not d.deleted), demand.quantity)
+
+    def post(self, name: str, reference: str, quantity: int) -> None:
+        """Post a document with a number of ours."""
+        self.documents[name] = Document(reference, quantity)
+        self.quantity -= quantity
+
+    def take_back(self, name: str) -> None:
+        """Take a posting back."""
+        document = self.documents[name]
+        document.posted = False
+        self.quantity += document.quantity
+
+    def post_again(self, name: str) -> None:
+        """Post a document once more that was taken back."""
+        document = self.documents[name]
+        document.posted, document.version = True, document.version + 1
+        self.quantity -= document.quantity
+
+    def delete(self, name: str) -> None:
+        """Take a posting back and delete its document."""
+        self.take_back(name)
+        self.documents[name].deleted = True
+
+    def post_supply(self, supply: Supply) -> None:
+        """Post something that came back."""
+        supply.posted = True
+        self.quantity += supply.quantity
+
+
+@dataclass
 class Read:
     """A read on its way: begun, answered by the ERP, ended, listed."""
 
@@ -129,10 +180,7 @@ class World:
     """The state of it all, and what may happen next."""
 
     hub: Hub
-    quantity: int = START
-    demands: list[Demand] = field(default_factory=list)
-    supplies: list[Supply] = field(default_factory=list)
-    documents: dict[str, Document] = field(default_factory=dict)
+    books: Books = field(default_factory=Books)
     untold: list[str] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     look: Look | None = None
@@ -141,20 +189,11 @@ class World:
     def start(self) -> None:
         """Give the hub its first base."""
         began = self.hub.tick()
-        self.hub.apply(self.quantity, began, self.hub.tick())
+        self.hub.apply(self.books.quantity, began, self.hub.tick())
 
     def truth(self) -> int:
-        """Return what truly is there to sell: on the ERP's books, without what is gone or promised and not posted."""
-        owed = sum(
-            demand.quantity - self._posted(demand)
-            for demand in self.demands
-            if demand.state == "open" or (demand.state == "cancel_pending" and not demand.dead)
-        )
-        return self.quantity - owed + sum(supply.quantity for supply in self.supplies if not supply.posted)
-
-    def _posted(self, demand: Demand) -> int:
-        documents = [document for document in self.documents.values() if document.reference == demand.reference]
-        return min(sum(d.quantity for d in documents if d.posted and not d.deleted), demand.quantity)
+        """Return what truly is there to sell."""
+        return self.books.truth()
 
     def groups(self) -> list[list[Choice]]:
         """Return what may happen now, by what it concerns."""
@@ -169,16 +208,16 @@ class World:
         return [choices for group in groups if (choices := list(group))]
 
     def _of_shop(self) -> Iterator[Choice]:
-        if sum(demand.state == "open" for demand in self.demands) < MOST:
+        if sum(demand.state == "open" for demand in self.books.demands) < MOST:
             for quantity in (1, 2):
                 if self.hub.available() >= quantity:
                     yield f"sell {quantity}", lambda quantity=quantity: self._sell(quantity)
             yield "sell over the counter", lambda: self._sell(1, over_the_counter=True)
-        if len(self.supplies) < MOST:
+        if len(self.books.supplies) < MOST:
             yield "take back goods", self._bring
 
     def _of_demands(self) -> Iterator[Choice]:
-        for demand in self.demands:
+        for demand in self.books.demands:
             name = demand.number
             if demand.state == "open" and not demand.sent and not demand.over_the_counter:
                 yield f"push {name}", lambda d=demand: self._push(d)
@@ -192,14 +231,14 @@ class World:
                 yield f"cancel {name}", lambda d=demand: self._cancel(d)
             if demand.state == "cancel_pending" and demand.document is None:
                 yield f"{name} is unknown to the ERP", lambda d=demand: self._withdraw(d)
-            if demand.state == "cancel_pending" and demand.document and self.documents[demand.document].posted:
+            if demand.state == "cancel_pending" and demand.document and self.books.documents[demand.document].posted:
                 yield f"reverse {name}", lambda d=demand: self._reverse(d)
 
     def _of_documents(self) -> Iterator[Choice]:
-        for demand in self.demands:
+        for demand in self.books.demands:
             if demand.state != "open" or demand.document is None:
                 continue
-            name, document = demand.document, self.documents[demand.document]
+            name, document = demand.document, self.books.documents[demand.document]
             if document.posted:
                 yield f"take back {name}", lambda n=name: self._take_back(n)
                 yield f"delete {name}", lambda n=name: self._delete(n)
@@ -207,7 +246,7 @@ class World:
                 yield f"post again {name}", lambda n=name: self._post_again(n)
 
     def _of_supplies(self) -> Iterator[Choice]:
-        for supply in self.supplies:
+        for supply in self.books.supplies:
             if not supply.sent:
                 yield f"push {supply.number}", lambda s=supply: self._push_supply(s)
             elif not supply.posted:
@@ -218,7 +257,7 @@ class World:
             yield "begin a read", lambda: self.reads.append(Read(self.hub.tick()))
         for number, read in enumerate(self.reads):
             if read.quantity is None:
-                yield f"the ERP answers read {number}", lambda r=read: setattr(r, "quantity", self.quantity)
+                yield f"the ERP answers read {number}", lambda r=read: setattr(r, "quantity", self.books.quantity)
             elif read.ended is None:
                 yield f"read {number} ends", lambda r=read: setattr(r, "ended", self.hub.tick())
             elif read.listed:
@@ -241,7 +280,7 @@ class World:
 
     def _sell(self, quantity: int, *, over_the_counter: bool = False) -> None:
         number = self._name("O")
-        self.demands.append(Demand(number, number, quantity, over_the_counter=over_the_counter))
+        self.books.demands.append(Demand(number, number, quantity, over_the_counter=over_the_counter))
         self.hub.place(number, number, quantity)
 
     def _push(self, demand: Demand) -> None:
@@ -250,8 +289,7 @@ class World:
 
     def _post(self, demand: Demand, quantity: int) -> None:
         name = demand.document = self._name("D")
-        self.documents[name] = Document(demand.reference, quantity)
-        self.quantity -= quantity
+        self.books.post(name, demand.reference, quantity)
         self.untold.append(name)
 
     def _cancel(self, demand: Demand) -> None:
@@ -269,28 +307,23 @@ class World:
         self.hub.end(demand.number, "reversed")
 
     def _take_back(self, name: str) -> None:
-        document = self.documents[name]
-        document.posted = False
-        self.quantity += document.quantity
+        self.books.take_back(name)
         self.untold.append(name)
 
     def _post_again(self, name: str) -> None:
-        document = self.documents[name]
-        document.posted, document.version = True, document.version + 1
-        self.quantity -= document.quantity
+        self.books.post_again(name)
         self.untold.append(name)
 
     def _delete(self, name: str) -> None:
-        self._take_back(name)
-        self.documents[name].deleted = True
+        self.books.delete(name)
         self.untold = [other for other in self.untold if other != name]
-        for demand in self.demands:
+        for demand in self.books.demands:
             if demand.document == name:
                 demand.document = None
 
     def _bring(self) -> None:
         supply = Supply(self._name("R"), 1)
-        self.supplies.append(supply)
+        self.books.supplies.append(supply)
         self.hub.supply(supply.number, supply.quantity)
 
     def _push_supply(self, supply: Supply) -> None:
@@ -298,8 +331,7 @@ class World:
         self.hub.claim_supply(supply.number)
 
     def _post_supply(self, supply: Supply) -> None:
-        supply.posted = True
-        self.quantity += supply.quantity
+        self.books.post_supply(supply)
 
     def _begin_look(self, read: Read | None) -> None:
         self.look = Look(read)
@@ -309,10 +341,10 @@ class World:
         assert self.look
         if self.look.read:
             names = self.hub.standing()
-            self.look.missing = [name for name in names if self.documents[name].deleted]
+            self.look.missing = [name for name in names if self.books.documents[name].deleted]
         else:
             names, self.untold = self.untold, []
-        told = {name: self.documents[name] for name in names if not self.documents[name].deleted}
+        told = {name: self.books.documents[name] for name in names if not self.books.documents[name].deleted}
         self.look.told = [Told(n, d.reference, d.quantity, d.posted, d.version) for n, d in told.items()]
 
     def _end_look(self) -> None:
@@ -331,12 +363,12 @@ class World:
 
     def drain(self) -> None:
         """Let all that is under way come to its end, and read once more."""
-        for demand in self.demands:
+        for demand in self.books.demands:
             if demand.state == "cancel_pending" and demand.document is None:
                 self._withdraw(demand)
             elif demand.state in ("open", "cancel_pending"):
                 self._settle(demand)
-        for supply in self.supplies:
+        for supply in self.books.supplies:
             if not supply.sent:
                 self._push_supply(supply)
             if not supply.posted:
@@ -351,7 +383,7 @@ class World:
             self._end_look()
         self._look_once(None)
         read = Read(self.hub.tick())
-        read.quantity = self.quantity
+        read.quantity = self.books.quantity
         read.ended = self.hub.tick()
         self._look_once(read)
         self.reads.append(read)
@@ -359,16 +391,16 @@ class World:
 
     def on_their_way(self) -> int:
         """Return how many goods that came back were sent to the ERP and are not posted there."""
-        return sum(supply.quantity for supply in self.supplies if supply.sent and not supply.posted)
+        return sum(supply.quantity for supply in self.books.supplies if supply.sent and not supply.posted)
 
     def _settle(self, demand: Demand) -> None:
         if not demand.sent and not demand.over_the_counter:
             self._push(demand)
         if demand.document is None:
             self._post(demand, demand.quantity)
-        elif not self.documents[demand.document].posted:
+        elif not self.books.documents[demand.document].posted:
             self._post_again(demand.document)
-        if (rest := demand.quantity - self._posted(demand)) > 0:
+        if (rest := demand.quantity - self.books.posted(demand)) > 0:
             self._post(demand, rest)
 
     def _look_once(self, read: Read | None) -> None:

@@ -330,6 +330,16 @@ LISTS = (
         killers=(DETAIL + "test_what_was_in_the_base_for_good_is_open_again_when_its_document_is_taken_back",),
     ),
     Mutant(
+        name="posted for good as the base before had it",
+        breaks="what has changed since the base began is judged by the next base before it is posted for good",
+        file=FUNCTIONS + "stock_settle_posted.sql",
+        old="OR posting.changed >= level.read_began))",
+        new="OR false))",
+        killers=(
+            "tests/integration/test_posted_demand.py::test_what_was_taken_back_is_not_posted_before_a_read_has_judged_it",
+        ),
+    ),
+    Mutant(
         name="only changed keys are due after a look",
         breaks="a level with a late posting is queued for a read of its key",
         file=LOOKS,
