@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.runtime import open_runtime
+from hub.errors import OneshelfError
 from hub.reconcile.book import Difference, load_differences, resolve
-from hub.reconcile.check import Reconciler
+from hub.reconcile.check import CheckReport, Reconciler
 from hub.reconcile.kinds import KINDS
 from oneshelf.console import console
 
@@ -24,13 +25,17 @@ def stock_reconcile(
 ) -> None:
     """Compare levels with their ERP now, name what differs and correct what is safe to correct.
 
-    Ends with 1 when something differs that nobody had found before, or a full read was not believed.
+    Ends with 1 when something differs that nobody had found before, a full read was not believed, or a source could not
+    be asked.
     """
     clean = True
     with open_runtime() as runtime:
         for name in [source] if source else list(runtime.settings.enabled_sources()):
             reconciler = Reconciler(runtime.inventory(name), runtime.settings.stock)
-            report = reconciler.check_all() if full else reconciler.check_slice()
+            try:
+                report = reconciler.check_all() if full else reconciler.check_slice()
+            except OneshelfError as error:
+                report = CheckReport(name, "full" if full else "slice", "unreachable", reason=str(error))
             told = f"{name}: {report.state}, {report.checked} levels, {len(report.found)} new differences"
             console.print(f"{told}{f': {report.reason}' if report.reason else ''}", markup=False, highlight=False)
             _show(report.found)

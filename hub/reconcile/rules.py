@@ -107,7 +107,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the ERP and the hub's list tell of one level's documents; `asked` is False where the ERP was not asked."""
+    """What the ERP and the hub's list tell of one level's documents.
+
+    `asked` is False where the ERP was not asked, or did not answer; `refused` is why not, or why it told only a part.
+    """
 
     movements: Sequence[Movement] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class Told:
     ours: Collection[str] = ()
     """Those of the references that are numbers of ours."""
     asked: bool = True
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ def judge_change(change: Change, told: Told, factors: Collection[Decimal], mappi
     """
     difference = change.now - change.before
     facts: dict[str, Any] = {"before": _text(change.before), "now": _text(change.now), "base_at": _time(change.base_at)}
+    facts |= {"refused": told.refused} if told.refused else {}
     sure, unsure = _effects(change, told)
     if explained := _explain(difference, sure, unsure):
         references = {effect.reference for effect in explained}

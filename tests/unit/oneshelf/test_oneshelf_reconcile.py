@@ -40,6 +40,9 @@ def test_a_difference_from_first_to_last(
         assert "our_bug" in shown.stdout
         assert "1 differences" in shown.stdout
         assert run("stock", "reconcile", "--full").exit_code == 0, "nothing new"
+    down = run("stock", "reconcile", "--full")
+    assert down.exit_code == 1
+    assert all(f"{source}: unreachable" in down.stdout for source in ("sap", "kingdee")), "one does not stop the other"
     assert run("stock", "differences", "--resolve", "1").exit_code == 2
     assert run("stock", "differences", "--resolve", "1", "--as", "repaired").exit_code == 0
     assert run("stock", "differences", "--resolve", "1", "--as", "repaired").exit_code == 1
