@@ -15,17 +15,15 @@ from hub.reconcile.book import close_unseen, note_findings
 from hub.reconcile.facts import (
     choose_levels,
     find_changes,
-    find_off,
-    find_surplus,
-    find_waiting,
     leave_out_due,
     load_factors,
     load_known,
-    load_ours,
     mapping_at,
 )
 from hub.reconcile.kinds import Kind
-from hub.reconcile.rules import CLOCKS, Told, judge_change, judge_sums, judge_surplus, judge_waiting
+from hub.reconcile.numbers import find_surplus, find_waiting, load_ours
+from hub.reconcile.rules import CLOCKS, Told, judge_change, judge_sums, judge_surplus, judge_waiting, unnamed
+from hub.reconcile.sums import find_off
 from hub.stock.apply import take_turn
 from hub.sync.looks import find_gone, list_again, look
 
@@ -37,7 +35,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from hub.contracts import Movement, StockKey
-    from hub.reconcile.rules import Change, Finding, Level, Waiting
+    from hub.reconcile.book import Case
+    from hub.reconcile.rules import Change, Finding, Level, Surplus, Waiting
     from hub.settings import StockSettings
     from hub.sync.inventory import InventorySync
     from hub.sync.staging import StagedRead
@@ -86,9 +85,9 @@ class Judge:
         leave_out_due(connection, self._source)
         changes = find_changes(connection, read, everything=self._levels is None)
         waiting = find_waiting(connection, self._source, self._rules)
-        findings = self._name(connection, changes, waiting)
-        seen = {(late.level.ids, late.reference) for late in waiting}
-        seen |= {(finding.level.ids, finding.subject) for finding in findings}
+        surplus = find_surplus(connection, self._source, self._rules)
+        findings = self._name(connection, changes, waiting, surplus)
+        seen = _cases(findings, waiting, surplus)
 
         def settle(connection: psycopg.Connection) -> None:
             take_turn(connection, self._source)
@@ -96,7 +95,7 @@ class Judge:
             certain = [finding for finding in findings if finding.change is None or _identity(finding.change) in still]
             _name_causes(connection, read, _causes(certain, changes, still))
             self.found = note_findings(connection, self._source, certain)
-            close_unseen(connection, self._source, seen)
+            close_unseen(connection, seen)
 
         return settle
 
@@ -105,10 +104,13 @@ class Judge:
         return {_identity(change) for change in find_changes(connection, read, everything=self._levels is None)}
 
     def _name(
-        self, connection: psycopg.Connection, changes: Sequence[Change], waiting: Sequence[Waiting]
+        self,
+        connection: psycopg.Connection,
+        changes: Sequence[Change],
+        waiting: Sequence[Waiting],
+        surplus: Sequence[Surplus],
     ) -> list[Finding]:
         off = {sums.level.ids: sums for sums in find_off(connection)}
-        surplus = find_surplus(connection, self._source, self._rules)
         told = self._ask(connection, [change for change in changes if change.level.ids not in off], waiting)
         levels = [change.level for change in changes] + [late.level for late in waiting]
         factors = load_factors(connection, levels + [more.level for more in surplus])
@@ -188,6 +190,14 @@ class Judge:
 def _missing(told: Told) -> set[str]:
     named = {movement.document for movement in told.movements}
     return {line.document for line in told.known.values() if line.posted and line.in_base} - named
+
+
+def _cases(findings: Iterable[Finding], *unnamed_too: Iterable[Waiting | Surplus]) -> set[Case]:
+    """Return all that is so, or may be: also what nothing names now, though it is still there."""
+    seen = {(finding.level.ids, finding.kind, finding.subject) for finding in findings}
+    named = {(ids, subject) for ids, _, subject in seen}
+    cases = [case for some in unnamed_too for case in some if (case.level.ids, case.reference) not in named]
+    return seen | {(case.level.ids, unnamed(case), case.reference) for case in cases}
 
 
 def _identity(change: Change) -> object:

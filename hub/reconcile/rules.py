@@ -55,9 +55,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Demand that is late: `quantity` of it is still subtracted, `posted` was posted under its reference.
+    """Demand without its document: `quantity` of it is still subtracted, `posted` was posted under its reference.
 
-    `number` is its own, or the reference where several wait for the same document; `since`: the oldest of them.
+    `number` is its own, or the reference where several wait for the same document; `since`: the oldest of them. It is
+    `late` once the newest of them is.
     """
 
     level: Level
@@ -68,6 +69,7 @@ class Waiting:
     wanted: Decimal
     posted: Decimal
     since: datetime
+    late: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,8 @@ def judge_change(change: Change, told: Told, factors: Collection[Decimal], mappi
 
 def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) -> Finding | None:
     """Name the class of demand that is late, None where it is only late: an order that nobody has shipped yet."""
+    if not waiting.late:
+        return None
     facts: dict[str, Any] = {
         "kind": waiting.kind,
         "number": waiting.number,
@@ -202,6 +206,13 @@ def judge_surplus(surplus: Surplus, factors: Collection[Decimal]) -> Finding | N
     if factor := _factor(wanted, surplus.posted, factors):
         return Finding(surplus.level, Kind.UNIT_OR_MAPPING, surplus.reference, {**facts, "factor": _text(factor)})
     return Finding(surplus.level, Kind.MANUAL_POSTING, surplus.reference, facts)
+
+
+def unnamed(case: Waiting | Surplus) -> Kind:
+    """Return the class that a case was named as, if it was, and still is while nothing names it now."""
+    if isinstance(case, Waiting) and case.kind != "sale":
+        return Kind.MANUAL_POSTING
+    return Kind.LATE_POS
 
 
 def judge_sums(off: Off) -> Finding:

@@ -63,6 +63,18 @@ class Counter:
             *(number, number),
         )
 
+    def day(self, number: str, key: StockKey, quantity: int, *, ago: timedelta = LONG_AGO, back: int = 0) -> None:
+        """Book what a till tells of a day that is settled as a whole, under `Z-1`; `back` was brought back."""
+        sold = [Line(key.item, "W1", Decimal(quantity))]
+        returns = [Line(key.item, "W1", Decimal(back))] if back else []
+        with self.hub.database.driver() as connection, connection.transaction():
+            values = (number, "Z-1", sold, utc_now() - ago)
+            assert record_sale(connection, *values, channel="pos", whole=True, brought_back=returns) == []
+
+    def states(self) -> list[tuple[str, str, str]]:
+        """Return (class, number, state) of all that was ever found."""
+        return [(str(known.kind), known.subject, known.state) for known in self.book()]
+
     def book(self) -> list[Difference]:
         with self.hub.database.driver() as connection:
             return load_differences(connection, hours=1)

@@ -202,20 +202,6 @@ def test_our_own_sums(counter: Counter, column: str) -> None:
     assert [difference.state for difference in counter.book()] == ["open"]
 
 
-def test_our_own_fault_comes_back_though_a_person_has_resolved_it(counter: Counter) -> None:
-    break_sum, mend = (
-        f"UPDATE stock_level SET held = held {sign} 1 WHERE on_hand = 20 RETURNING 1" for sign in ("+", "-")
-    )
-    for _ in range(2):
-        counter.hub.query(break_sum)
-        assert counter.check() == {("our_bug", "A")}
-        [difference] = [one for one in counter.book() if one.state == "open"]
-        with counter.hub.database.driver() as connection:
-            assert resolve(connection, difference.id, "mended", "chen")
-        counter.hub.query(mend)
-        assert counter.check() == set()
-
-
 def test_what_nothing_explains(counter: Counter) -> None:
     counter.erp.post("4711", A, 1)
     counter.hub.sync.delta()
@@ -234,19 +220,3 @@ def test_a_lot_that_comes_near_its_expiry_is_no_difference(counter: Counter) -> 
     counter.erp.rows.append(row("C", "P/2", 5, expires_on=today + timedelta(days=10)))
     assert counter.check() == set()
     assert ("C", "W2") not in counter.hub.levels()
-
-
-def test_what_a_person_has_resolved_is_not_found_again(counter: Counter) -> None:
-    counter.order("R-1", A, 2)
-    for _ in range(2):
-        counter.erp.post("R-1", A, 2)
-    counter.check()
-    [difference] = counter.book()
-    with counter.hub.database.driver() as connection:
-        assert resolve(connection, difference.id, "goods were given as a present", "chen")
-        assert not resolve(connection, difference.id, "again", "chen")
-    assert counter.check() == set()
-    [difference] = counter.book()
-    assert (difference.state, difference.resolved_by) == ("closed", "chen")
-    counter.erp.post("R-1", A, 2)
-    assert counter.check() == {("duplicate", "A")}, "another case"
