@@ -33,27 +33,44 @@ if TYPE_CHECKING:
     from hub.sync.inventory import InventorySync
 
 Mode = Literal["slice", "full"]
-# New levels enter with the next full check; where a slice takes all there is, at once.
 _ENTER = """
 INSERT INTO stock_check (item_id, location_id, source, checked_at)
 SELECT level.item_id, level.location_id, %(source)s, {at}
 FROM stock_level AS level
 JOIN location ON location.id = level.location_id AND location.stock_source = %(source)s AND location.active
+WHERE {condition}
 ORDER BY 1, 2
-ON CONFLICT (item_id, location_id) DO
+ON CONFLICT (item_id, location_id) DO UPDATE SET source = excluded.source, checked_at = excluded.checked_at
 """
-_ENTER_NEW = _ENTER.format(at="'epoch'") + "NOTHING"
-_CHECKED_ALL = (
-    _ENTER.format(at="clock_timestamp()") + "UPDATE SET source = excluded.source, checked_at = excluded.checked_at"
+# Levels that have appeared since, or whose place has moved here from another source, are the first ones.
+_ENTER_NEW = _ENTER.format(
+    at="'epoch'",
+    condition="""NOT EXISTS (
+    SELECT FROM stock_check AS known
+    WHERE known.item_id = level.item_id AND known.location_id = level.location_id AND known.source = %(source)s)""",
 )
+_CHECKED_ALL = _ENTER.format(
+    at="clock_timestamp()",
+    condition="""(level.item_id, level.location_id) NOT IN (
+    SELECT * FROM unnest(%(items)s::bigint[], %(places)s::bigint[]))""",
+)
+# What is due now is read by the next look for changes in any case, and would be left out.
 _OLDEST = """
 SELECT checked.item_id, checked.location_id FROM stock_check AS checked
 JOIN location ON location.id = checked.location_id AND location.stock_source = checked.source AND location.active
-WHERE checked.source = %s ORDER BY checked.checked_at LIMIT %s
+WHERE checked.source = %s
+  AND NOT EXISTS (
+        SELECT FROM stock_due AS due
+        JOIN external_reference AS item
+          ON item.system = due.source AND item.kind = 'item' AND item.external_id = due.item
+        JOIN external_reference AS place
+          ON place.system = due.source AND place.kind = 'location' AND place.external_id = due.location
+        WHERE due.source = checked.source AND item.our_id = checked.item_id AND place.our_id = checked.location_id)
+ORDER BY checked.checked_at LIMIT %s
 """
 _CHECKED = """
 UPDATE stock_check AS known SET checked_at = clock_timestamp()
-FROM unnest(%s::bigint[], %s::bigint[]) AS checked(item_id, location_id)
+FROM unnest(%(items)s::bigint[], %(places)s::bigint[]) AS checked(item_id, location_id)
 WHERE known.item_id = checked.item_id AND known.location_id = checked.location_id
 """
 
@@ -107,8 +124,8 @@ class Reconciler:
         except Exception:
             self._stamp(chosen)  # whatever it is that they bring about, it must not keep all others from their turn
             raise
-        self._stamp(chosen)
-        return self._report("slice", "checked", len(levels), judge.found)
+        self._stamp([ids for ids in chosen if ids not in judge.left_out])
+        return self._report("slice", "checked", len(levels) - len(judge.left_out), judge.found)
 
     def check_all(self) -> CheckReport:
         """Check all levels by one full read.
@@ -125,7 +142,7 @@ class Reconciler:
         if read.state != "applied":
             return self._report("full", read.state, 0, (), read.reason)
         with self._sync.database.driver() as connection:
-            checked = connection.execute(_CHECKED_ALL, {"source": self._source}).rowcount
+            checked = connection.execute(_CHECKED_ALL, {"source": self._source, **_columns(judge.left_out)}).rowcount
         return self._report("full", "checked", checked, judge.found)
 
     def _apply_what_is_known(self) -> RemoteError | None:
@@ -139,14 +156,11 @@ class Reconciler:
 
     def _stamp(self, levels: Collection[Ids]) -> None:
         with self._sync.database.driver() as connection:
-            connection.execute(_CHECKED, ([item for item, _ in levels], [place for _, place in levels]))
+            connection.execute(_CHECKED, _columns(levels))
 
     def _oldest(self, connection: psycopg.Connection) -> list[Ids]:
-        most = self._rules.reconcile_slice
-        oldest = connection.execute(_OLDEST, (self._source, most)).fetchall()
-        if len(oldest) < most:
-            connection.execute(_ENTER_NEW, {"source": self._source})
-            oldest = connection.execute(_OLDEST, (self._source, most)).fetchall()
+        connection.execute(_ENTER_NEW, {"source": self._source})
+        oldest = connection.execute(_OLDEST, (self._source, self._rules.reconcile_slice))
         return [(int(item), int(place)) for item, place in oldest]
 
     def _report(self, mode: Mode, state: str, checked: int, found: Sequence[int], reason: str = "") -> CheckReport:
@@ -159,3 +173,7 @@ class Reconciler:
             facts = {"kind": str(difference.kind), "sku": difference.sku, "location": difference.location}
             tell("stock_differs", id=difference.id, evidence=difference.evidence, **facts)
         return CheckReport(self._source, mode, state, checked, tuple(new), still_open, reason)
+
+
+def _columns(levels: Collection[Ids]) -> dict[str, list[int]]:
+    return {"items": [item for item, _ in levels], "places": [place for _, place in levels]}

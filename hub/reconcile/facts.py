@@ -39,6 +39,11 @@ _CHOOSE_ALL = "INSERT INTO checked_level " + _NAMED.format(
 _DROP_DUE = """
 DELETE FROM checked_level AS checked USING stock_due AS due
 WHERE due.source = %s AND due.item = checked.item AND due.location = checked.place
+RETURNING checked.item_id, checked.location_id
+"""
+_KEEP = """
+DELETE FROM checked_level
+WHERE (item_id, location_id) NOT IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
 """
 _NEAR = """COALESCE((SELECT sum((part ->> 'quantity')::numeric) FROM jsonb_array_elements(staged.unsellable) AS part
                   WHERE part ->> 'status' = 'expiring' AND part ->> 'owner' = ''), 0)"""
@@ -101,9 +106,14 @@ def choose_levels(
     return {level.ids: level for level in map(level_of, connection.execute("SELECT * FROM checked_level"))}
 
 
-def leave_out_due(connection: psycopg.Connection, source: str) -> None:
-    """Take levels out of `checked_level` that are due to be read: something is under way there."""
-    connection.execute(_DROP_DUE, (source,))
+def leave_out_due(connection: psycopg.Connection, source: str) -> set[tuple[int, int]]:
+    """Take levels out of `checked_level` that are due to be read, and return them: something is under way there."""
+    return {(int(item), int(place)) for item, place in connection.execute(_DROP_DUE, (source,))}
+
+
+def keep_only(connection: psycopg.Connection, levels: Collection[tuple[int, int]]) -> None:
+    """Take all other levels out of `checked_level`."""
+    connection.execute(_KEEP, ([item for item, _ in levels], [place for _, place in levels]))
 
 
 def find_changes(connection: psycopg.Connection, read: StagedRead, *, everything: bool) -> list[Change]:

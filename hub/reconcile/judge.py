@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from hub.reconcile.book import close_unseen, note_findings
 from hub.reconcile.facts import (
     choose_levels,
     find_changes,
+    keep_only,
     leave_out_due,
     load_factors,
     load_known,
@@ -22,7 +23,7 @@ from hub.reconcile.facts import (
 )
 from hub.reconcile.kinds import Kind
 from hub.reconcile.numbers import find_surplus, find_waiting, load_ours
-from hub.reconcile.rules import CLOCKS, Told, judge_change, judge_sums, judge_surplus, judge_waiting, unnamed
+from hub.reconcile.rules import CLOCKS, Change, Told, judge_change, judge_sums, judge_surplus, judge_waiting, unnamed
 from hub.reconcile.sums import find_off
 from hub.stock.apply import take_turn
 from hub.sync.looks import find_gone, list_again, look
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from hub.contracts import Movement, StockKey
     from hub.reconcile.book import Case
-    from hub.reconcile.rules import Change, Finding, Level, Surplus, Waiting
+    from hub.reconcile.rules import Finding, Level, Off, Surplus, Waiting
     from hub.settings import StockSettings
     from hub.sync.inventory import InventorySync
     from hub.sync.staging import StagedRead
@@ -64,6 +65,22 @@ WHERE (item_id, location_id) NOT IN (SELECT item_id, location_id FROM staged)
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What differs at one moment."""
+
+    changes: Sequence[Change]
+    waiting: Sequence[Waiting]
+    surplus: Sequence[Surplus]
+
+    def cases(self) -> list[Waiting | Surplus]:
+        return [*self.waiting, *self.surplus]
+
+    def by_identity(self) -> dict[object, object]:
+        facts: list[Change | Waiting | Surplus] = [*self.changes, *self.cases()]
+        return {_identity(fact): _content(fact) for fact in facts}
+
+
 class Judge:
     """Compares one staged read with the levels; `levels` are those that are checked, None: all of the source."""
 
@@ -73,6 +90,8 @@ class Judge:
         self._rules = rules
         self._levels = levels
         self.found: list[int] = []
+        self.left_out: set[Ids] = set()
+        """Levels that were due when all else was compared."""
 
     def __call__(self, connection: psycopg.Connection, read: StagedRead) -> Callable[[psycopg.Connection], None]:
         """Find and name what differs; return what writes it down."""
@@ -82,38 +101,42 @@ class Judge:
             list_again(connection, self._connector, everywhere=self._levels is None)
             read.listed = True
         choose_levels(connection, self._source, self._levels)
-        leave_out_due(connection, self._source)
-        changes = find_changes(connection, read, everything=self._levels is None)
-        waiting = find_waiting(connection, self._source, self._rules)
-        surplus = find_surplus(connection, self._source, self._rules)
-        findings = self._name(connection, changes, waiting, surplus)
-        seen = _cases(findings, waiting, surplus)
+        off = find_off(connection)
+        self.left_out = leave_out_due(connection, self._source)
+        facts = self._look(connection, read)
+        findings = self._name(connection, facts, off)
+        seen = _cases(findings, facts)
 
         def settle(connection: psycopg.Connection) -> None:
             take_turn(connection, self._source)
-            still = self._still(connection, read) if changes else set()
-            certain = [finding for finding in findings if finding.change is None or _identity(finding.change) in still]
-            _name_causes(connection, read, _causes(certain, changes, still))
-            self.found = note_findings(connection, self._source, certain)
             close_unseen(connection, seen)
+            if findings or facts.changes:
+                self._write_down(connection, read, facts, findings)
 
         return settle
 
-    def _still(self, connection: psycopg.Connection, read: StagedRead) -> set[object]:
-        """Return the changes that are so now: a level may have been read, or named, since they were found."""
-        return {_identity(change) for change in find_changes(connection, read, everything=self._levels is None)}
+    def _look(self, connection: psycopg.Connection, read: StagedRead) -> _Facts:
+        return _Facts(
+            find_changes(connection, read, everything=self._levels is None),
+            find_waiting(connection, self._source, self._rules),
+            find_surplus(connection, self._source, self._rules),
+        )
 
-    def _name(
-        self,
-        connection: psycopg.Connection,
-        changes: Sequence[Change],
-        waiting: Sequence[Waiting],
-        surplus: Sequence[Surplus],
-    ) -> list[Finding]:
-        off = {sums.level.ids: sums for sums in find_off(connection)}
-        told = self._ask(connection, [change for change in changes if change.level.ids not in off], waiting)
-        levels = [change.level for change in changes] + [late.level for late in waiting]
-        factors = load_factors(connection, levels + [more.level for more in surplus])
+    def _write_down(
+        self, connection: psycopg.Connection, read: StagedRead, before: _Facts, findings: Sequence[Finding]
+    ) -> None:
+        """Write what is so under the turn as well: meanwhile a level may have been read, or a document told."""
+        keep_only(connection, {finding.level.ids for finding in findings} | {one.level.ids for one in before.changes})
+        still = self._look(connection, read).by_identity()
+        certain = [f for f in findings if f.about is None or still.get(_identity(f.about)) == _content(f.about)]
+        _name_causes(connection, read, _causes(certain, before.changes, still))
+        self.found = note_findings(connection, self._source, certain)
+
+    def _name(self, connection: psycopg.Connection, facts: _Facts, sums: Sequence[Off]) -> list[Finding]:
+        off = {one.level.ids for one in sums}
+        told = self._ask(connection, [one for one in facts.changes if one.level.ids not in off], facts.waiting)
+        levels = [change.level for change in facts.changes] + [case.level for case in facts.cases()]
+        factors = load_factors(connection, levels)
         now = self._connector.mapping_version
 
         def of(level: Level) -> Collection[Decimal]:
@@ -123,14 +146,14 @@ class Judge:
             return mapping_at(connection, self._source, change.base_at) or now, now
 
         unknown = Told(asked=False)
-        named: list[Finding | None] = [judge_sums(sums) for sums in off.values()]
+        named: list[Finding | None] = [judge_sums(one) for one in sums]
         named += [
             judge_change(change, told.get(change.level.ids, unknown), of(change.level), mappings(change))
-            for change in changes
+            for change in facts.changes
             if change.level.ids not in off  # what our own fault has changed says nothing of the ERP
         ]
-        named += [judge_waiting(late, told.get(late.level.ids, unknown), of(late.level)) for late in waiting]
-        named += [judge_surplus(more, of(more.level)) for more in surplus]
+        named += [judge_waiting(late, told.get(late.level.ids, unknown), of(late.level)) for late in facts.waiting]
+        named += [judge_surplus(more, of(more.level)) for more in facts.surplus]
         return [finding for finding in named if finding is not None]
 
     def _ask(
@@ -192,23 +215,28 @@ def _missing(told: Told) -> set[str]:
     return {line.document for line in told.known.values() if line.posted and line.in_base} - named
 
 
-def _cases(findings: Iterable[Finding], *unnamed_too: Iterable[Waiting | Surplus]) -> set[Case]:
+def _cases(findings: Iterable[Finding], facts: _Facts) -> set[Case]:
     """Return all that is so, or may be: also what nothing names now, though it is still there."""
     seen = {(finding.level.ids, finding.kind, finding.subject) for finding in findings}
     named = {(ids, subject) for ids, _, subject in seen}
-    cases = [case for some in unnamed_too for case in some if (case.level.ids, case.reference) not in named]
+    cases = [case for case in facts.cases() if (case.level.ids, case.reference) not in named]
     return seen | {(case.level.ids, unnamed(case), case.reference) for case in cases}
 
 
-def _identity(change: Change) -> object:
-    """What makes it the same change; the time of a base that nobody remembers is counted from now on."""
-    return change.level.ids, change.before, change.now, change.base
+def _identity(fact: Change | Waiting | Surplus) -> object:
+    return type(fact).__name__, fact.level.ids, "" if isinstance(fact, Change) else fact.reference
 
 
-def _causes(certain: Iterable[Finding], changes: Iterable[Change], still: Collection[object]) -> dict[Ids, str]:
+def _content(fact: Change | Waiting | Surplus) -> object:
+    """What makes it the same as before; the time of a base that nobody remembers is counted from now on."""
+    return (fact.before, fact.now, fact.base) if isinstance(fact, Change) else fact
+
+
+def _causes(certain: Iterable[Finding], changes: Iterable[Change], still: Mapping[object, object]) -> dict[Ids, str]:
     """Return the cause of each change that is so now; at a level whose sums disagree, that is our fault."""
-    causes = {change.level.ids: Kind.OUR_BUG.cause for change in changes if _identity(change) in still}
-    return causes | {finding.level.ids: finding.kind.cause for finding in certain if finding.change is not None}
+    now = [change for change in changes if still.get(_identity(change)) == _content(change)]
+    causes = {change.level.ids: Kind.OUR_BUG.cause for change in now}
+    return causes | {finding.level.ids: finding.kind.cause for finding in certain if isinstance(finding.about, Change)}
 
 
 def _name_causes(connection: psycopg.Connection, read: StagedRead, causes: Mapping[Ids, str]) -> None:

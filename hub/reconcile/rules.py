@@ -127,14 +127,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A difference that is named. `subject` is the number it is about; `heals`: nothing is left to do."""
+    """A difference that is named.
+
+    `subject` is the number it is about, `about` what was found to be so; `heals`: nothing is left to do.
+    """
 
     level: Level
     kind: Kind
     subject: str
     evidence: Mapping[str, Any]
     heals: bool = False
-    change: Change | None = None
+    about: Change | Waiting | Surplus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +167,15 @@ def judge_change(change: Change, told: Told, factors: Collection[Decimal], mappi
         references = {effect.reference for effect in explained}
         kind = Kind.LATE_POS if references <= set(told.sales) else Kind.MISSED_EVENT
         documents = [_describe(effect) for effect in explained]
-        return Finding(change.level, kind, "", {**facts, "documents": documents}, heals=True, change=change)
+        return Finding(change.level, kind, "", {**facts, "documents": documents}, heals=True, about=change)
     facts["documents"] = [_describe(effect) for effect in sure]
     moved = sum((effect.change for effect in sure), Decimal(0))
     if factor := _factor(change.before, change.now, factors) or _factor(moved, difference, factors):
-        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", {**facts, "factor": _text(factor)}, change=change)
+        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", {**facts, "factor": _text(factor)}, about=change)
     if mappings[0] != mappings[1]:
         facts |= {"mapping_before": mappings[0], "mapping_now": mappings[1]}
-        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", facts, change=change)
-    return Finding(change.level, Kind.UNEXPLAINED, "", {**facts, "asked": told.asked}, change=change)
+        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", facts, about=change)
+    return Finding(change.level, Kind.UNEXPLAINED, "", {**facts, "asked": told.asked}, about=change)
 
 
 def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) -> Finding | None:
@@ -187,11 +190,11 @@ def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) ->
         "since": _time(waiting.since),
     }
     if factor := _factor(waiting.posted, waiting.wanted, factors):
-        return Finding(waiting.level, Kind.UNIT_OR_MAPPING, waiting.reference, {**facts, "factor": _text(factor)})
+        return _case(waiting, Kind.UNIT_OR_MAPPING, {**facts, "factor": _text(factor)})
     if waiting.kind == "sale":
-        return Finding(waiting.level, Kind.LATE_POS, waiting.reference, facts)
+        return _case(waiting, Kind.LATE_POS, facts)
     if by_hand := _by_hand(waiting, told):
-        return Finding(waiting.level, Kind.MANUAL_POSTING, waiting.reference, {**facts, "documents": by_hand})
+        return _case(waiting, Kind.MANUAL_POSTING, {**facts, "documents": by_hand})
     return None
 
 
@@ -200,12 +203,12 @@ def judge_surplus(surplus: Surplus, factors: Collection[Decimal]) -> Finding | N
     wanted = surplus.wanted or Decimal(0)
     facts = {"sold": _text(wanted), "posted": _text(surplus.posted), "documents": list(surplus.documents)}
     if surplus.settles or surplus.wanted is None:
-        return Finding(surplus.level, Kind.LATE_POS, surplus.reference, facts) if surplus.late else None
+        return _case(surplus, Kind.LATE_POS, facts) if surplus.late else None
     if len(surplus.documents) > 1:
-        return Finding(surplus.level, Kind.DUPLICATE, surplus.reference, facts)
+        return _case(surplus, Kind.DUPLICATE, facts)
     if factor := _factor(wanted, surplus.posted, factors):
-        return Finding(surplus.level, Kind.UNIT_OR_MAPPING, surplus.reference, {**facts, "factor": _text(factor)})
-    return Finding(surplus.level, Kind.MANUAL_POSTING, surplus.reference, facts)
+        return _case(surplus, Kind.UNIT_OR_MAPPING, {**facts, "factor": _text(factor)})
+    return _case(surplus, Kind.MANUAL_POSTING, facts)
 
 
 def unnamed(case: Waiting | Surplus) -> Kind:
@@ -218,6 +221,10 @@ def unnamed(case: Waiting | Surplus) -> Kind:
 def judge_sums(off: Off) -> Finding:
     """Sums of ours that disagree are a fault of ours, whatever the ERP says."""
     return Finding(off.level, Kind.OUR_BUG, "", {"off_by": {name: _text(by) for name, by in sorted(off.by.items())}})
+
+
+def _case(about: Waiting | Surplus, kind: Kind, evidence: Mapping[str, Any]) -> Finding:
+    return Finding(about.level, kind, about.reference, evidence, about=about)
 
 
 def _effects(change: Change, told: Told) -> tuple[list[_Effect], list[_Effect]]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from hub.clock import utc_now
 from hub.contracts import Rejection
 from hub.errors import AuthFailed, Truncated
-from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys
+from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys, take_turn
 from hub.stock.summing import ExpiryRule
 from hub.sync.batch import begin_batch, end_batch, let_go_of_batch
 from hub.sync.due import add_due, clear_due, load_due
@@ -252,6 +252,7 @@ class InventorySync:
         apply: Callable[[], Applied],
     ) -> SyncReport:
         with connection.transaction():
+            take_turn(connection, self.source)  # first of all: who has it waits for no row that is written here
             quarantine(connection, self.source, ROW, read.rejections)
             applied = apply()
             add_due(connection, self.source, applied.read_again)
@@ -286,6 +287,7 @@ class InventorySync:
     ) -> SyncReport:
         facts = {"batch": batch_id, "pages": read.pages, "rows": read.rows}
         with connection.transaction():
+            take_turn(connection, self.source)
             end_batch(connection, batch_id, state, read=read, reason=reason)
             quarantine(connection, self.source, SNAPSHOT, [Rejection(state, reason, facts, item=self.source)])
             note_refusal(connection, self.source, f"snapshot {state}: {reason}")

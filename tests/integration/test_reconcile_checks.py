@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,12 +13,15 @@ from hub.errors import AuthFailed, ProtocolViolation, Rejected, RemoteError, Una
 from hub.items.store import sync_items
 from hub.reconcile.check import Reconciler
 from hub.reconcile.kinds import Kind
+from hub.stock.apply import take_turn
 from hub.sync.feed import note_not_let_in
-from tests.fake_erp import article, row
+from tests.fake_erp import FakeErp, article, row
 from tests.integration.compared import A, B, found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import psycopg
 
     from tests.integration.compared import Counter
     from tests.integration.conftest import Hub
@@ -220,3 +225,91 @@ def test_a_source_that_was_never_read_has_nothing_to_compare_with(hub: Hub) -> N
     report = Reconciler(hub.sync, hub.settings.stock).check_slice()
     assert (report.state, report.found) == ("never read", ())
     assert Kind.UNEXPLAINED not in report.still_open
+
+
+def test_what_arrives_while_the_erp_is_asked_is_not_named(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter.order("R-1", A, 2)
+    counter.erp.post("4711", B, 3)
+    counter.erp.hush()
+    original = counter.erp.movements
+
+    def post_first(keys: Any, since: Any) -> Any:
+        counter.erp.post("R-1", A, 2)
+        counter.hub.sync.delta()
+        return original(keys, since)
+
+    monkeypatch.setattr(counter.erp, "movements", post_first)
+    assert counter.check() == {("missed_event", "B")}
+
+
+def test_a_level_that_is_due_is_not_counted_as_checked_and_its_own_sums_are(counter: Counter) -> None:
+    counter.reconciler.check_slice()
+    counter.hub.query("UPDATE stock_check SET checked_at = 'epoch' RETURNING 1")
+    counter.hub.query("UPDATE stock_level SET held = held + 1 WHERE on_hand = 20 RETURNING 1")
+    counter.erp.on_ask = lambda _: counter.erp.changed.add(A)
+    report = counter.reconciler.check_slice()
+    assert (found(report), report.checked) == ({("our_bug", "A")}, 2)
+    not_checked = "SELECT sku FROM stock_check JOIN item ON item.id = item_id WHERE checked_at = 'epoch'"
+    assert counter.hub.query(not_checked) == [("A",)]
+    full = counter.reconciler.check_all()
+    assert full.checked == 2
+    assert counter.hub.query(not_checked) == [("A",)]
+
+
+def test_levels_that_are_due_take_no_turn_from_others(counter: Counter) -> None:
+    counter.reconciler.check_slice()
+    counter.rules["reconcile_slice"] = 1
+    counter.hub.query(
+        "UPDATE stock_check SET checked_at = 'epoch' FROM item WHERE sku = 'B' AND id = item_id RETURNING 1"
+    )
+    counter.erp.refuses = {"B"}
+    counter.erp.changed.add(B)
+    assert counter.reconciler.check_slice().checked == 1
+
+
+def test_a_level_that_appears_is_checked_without_a_full_read(counter: Counter) -> None:
+    counter.rules["reconcile_slice"] = 1
+    counter.reconciler.check_all()
+    counter.erp.articles.append(article("E"))
+    sync_items(counter.hub.database, counter.erp, counter.hub.settings)
+    counter.erp.set("E", "P/1", 4)
+    counter.reconciler.check_slice()
+    assert [key.item for key in counter.erp.asked[-1] or ()] == ["E"]
+    assert counter.hub.query("SELECT count(*) FROM stock_check WHERE checked_at = 'epoch'") == [(0,)]
+
+
+def test_rows_in_quarantine_are_written_within_the_turn(counter: Counter) -> None:
+    """Whoever holds the turn may want to write the same rows: nobody who waits for the turn may have them."""
+    bad = FakeErp("sap", [row("A", "P/1", 20, unit="KG"), row("B", "P/1", 8)])
+    counter.hub.inventory(bad).refresh([A])
+    errors: list[BaseException] = []
+
+    def refresh() -> None:
+        try:
+            counter.hub.inventory(bad).refresh([A, B])
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    beside = threading.Thread(target=refresh)
+
+    def judge(*_: object) -> Callable[[psycopg.Connection], None]:
+        def settle(connection: psycopg.Connection) -> None:
+            take_turn(connection, "sap")
+            beside.start()
+            until_blocked(counter.hub)
+
+        return settle
+
+    counter.hub.sync.snapshot(judge=judge)
+    beside.join()
+    assert errors == []
+    assert counter.hub.quarantined() == {("stock_row", "A@P/1", "unit_mismatch")}
+
+
+def until_blocked(hub: Hub) -> None:
+    ends_at = time.monotonic() + 10
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    while hub.query(blocked) == [(0,)]:
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
