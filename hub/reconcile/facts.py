@@ -79,12 +79,16 @@ ORDER BY item_id, location_id
 """
 _FACTORS = "SELECT item_id, factor FROM barcode WHERE item_id = ANY(%s) AND factor <> 1 ORDER BY item_id, factor"
 _KNOWN = """
-SELECT document, reference, quantity, posted, changed < %(base)s FROM stock_posting
-WHERE item_id = %(item)s AND location_id = %(location)s AND source = %(source)s AND changed_at >= %(since)s
+SELECT asked.item_id, asked.location_id, document, reference, quantity, posted, changed < asked.base
+FROM unnest(%(items)s::bigint[], %(places)s::bigint[], %(bases)s::bigint[]) AS asked(item_id, location_id, base)
+JOIN stock_posting USING (item_id, location_id)
+WHERE source = %(source)s
+  AND changed >= (SELECT COALESCE(min(tick), 0) FROM tick_time WHERE drawn_at >= %(since)s)
 """
-_MAPPING = """
-SELECT mapping_version FROM stock_batch WHERE source = %s AND state = 'applied' AND started_at <= %s
-ORDER BY id DESC LIMIT 1
+_MAPPINGS = """
+SELECT moment, (SELECT mapping_version FROM stock_batch
+                WHERE source = %(source)s AND state = 'applied' AND started_at <= moment ORDER BY id DESC LIMIT 1)
+FROM unnest(%(moments)s::timestamptz[]) AS asked(moment)
 """
 
 
@@ -136,18 +140,30 @@ def load_factors(connection: psycopg.Connection, levels: Iterable[Level]) -> Map
 
 
 def load_known(
-    connection: psycopg.Connection, source: str, level: Level, base: int, since: datetime
-) -> dict[str, Known]:
-    """Return the lines that the list learned of since a moment, by document; `base` is the tick the base began at."""
-    values = {"source": source, "item": level.item_id, "location": level.location_id, "base": base, "since": since}
-    rows = connection.execute(_KNOWN, values)
-    return {str(document): Known(str(document), *rest) for document, *rest in rows}
+    connection: psycopg.Connection, source: str, bases: Mapping[Level, int], since: datetime
+) -> dict[tuple[int, int], dict[str, Known]]:
+    """Return the lines that the list learned of since a moment, by level and document.
+
+    Args:
+        bases: the tick at which the base of each level began.
+    """
+    values = {
+        "source": source,
+        "items": [level.item_id for level in bases],
+        "places": [level.location_id for level in bases],
+        "bases": list(bases.values()),
+        "since": since,
+    }
+    found: dict[tuple[int, int], dict[str, Known]] = {level.ids: {} for level in bases}
+    for item, place, document, *rest in connection.execute(_KNOWN, values):
+        found[item, place][str(document)] = Known(str(document), *rest)
+    return found
 
 
-def mapping_at(connection: psycopg.Connection, source: str, moment: datetime) -> str:
-    """Return the version of the mapping files at a moment; empty when nothing was read before it."""
-    row = connection.execute(_MAPPING, (source, moment)).fetchone()
-    return "" if row is None else str(row[0])
+def mappings_at(connection: psycopg.Connection, source: str, moments: Collection[datetime]) -> dict[datetime, str]:
+    """Return the versions of the mapping files at some moments; empty when nothing was read before one."""
+    rows = connection.execute(_MAPPINGS, {"source": source, "moments": sorted(moments)})
+    return {moment: str(version or "") for moment, version in rows}
 
 
 def level_of(row: Sequence[object]) -> Level:

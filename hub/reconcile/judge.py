@@ -19,25 +19,24 @@ from hub.reconcile.facts import (
     leave_out_due,
     load_factors,
     load_known,
-    mapping_at,
+    mappings_at,
 )
 from hub.reconcile.kinds import Kind
 from hub.reconcile.numbers import find_surplus, find_waiting, load_ours
 from hub.reconcile.rules import CLOCKS, Change, Told, judge_change, judge_sums, judge_surplus, judge_waiting, unnamed
-from hub.reconcile.sums import find_off
+from hub.reconcile.sums import BASE_OFF, find_off
 from hub.stock.apply import take_turn
 from hub.sync.looks import find_gone, list_again, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import datetime
     from decimal import Decimal
 
     import psycopg
 
     from hub.contracts import Movement, StockKey
     from hub.reconcile.book import Case
-    from hub.reconcile.rules import Finding, Level, Off, Surplus, Waiting
+    from hub.reconcile.rules import Finding, Known, Level, Off, Surplus, Waiting
     from hub.settings import StockSettings
     from hub.sync.inventory import InventorySync
     from hub.sync.staging import StagedRead
@@ -133,26 +132,30 @@ class Judge:
         self.found = note_findings(connection, self._source, certain)
 
     def _name(self, connection: psycopg.Connection, facts: _Facts, sums: Sequence[Off]) -> list[Finding]:
-        off = {one.level.ids for one in sums}
+        # what our own fault has changed says nothing of the ERP
+        off = {one.level.ids for one in sums if BASE_OFF in one.by}
         told = self._ask(connection, [one for one in facts.changes if one.level.ids not in off], facts.waiting)
         levels = [change.level for change in facts.changes] + [case.level for case in facts.cases()]
         factors = load_factors(connection, levels)
         now = self._connector.mapping_version
+        then = mappings_at(connection, self._source, {change.base_at for change in facts.changes})
+        taken: set[tuple[Ids, str]] = set()
 
         def of(level: Level) -> Collection[Decimal]:
             return factors.get(level.item_id, ())
 
-        def mappings(change: Change) -> tuple[str, str]:
-            return mapping_at(connection, self._source, change.base_at) or now, now
-
         unknown = Told(asked=False)
         named: list[Finding | None] = [judge_sums(one) for one in sums]
         named += [
-            judge_change(change, told.get(change.level.ids, unknown), of(change.level), mappings(change))
+            judge_change(
+                change, told.get(change.level.ids, unknown), of(change.level), (then[change.base_at] or now, now)
+            )
             for change in facts.changes
-            if change.level.ids not in off  # what our own fault has changed says nothing of the ERP
+            if change.level.ids not in off
         ]
-        named += [judge_waiting(late, told.get(late.level.ids, unknown), of(late.level)) for late in facts.waiting]
+        named += [
+            judge_waiting(late, told.get(late.level.ids, unknown), of(late.level), taken) for late in facts.waiting
+        ]
         named += [judge_surplus(more, of(more.level)) for more in facts.surplus]
         return [finding for finding in named if finding is not None]
 
@@ -163,7 +166,7 @@ class Judge:
 
         Returns what it told; where it did not, why.
         """
-        by_hand = [late for late in waiting if late.kind != "sale"]
+        by_hand = [one for one in waiting if one.late and one.kind != "sale"]
         both = [change.level for change in changes] + [late.level for late in by_hand]
         levels = list(dict.fromkeys(both))[: self._rules.reconcile_questions]
         if not levels or not isinstance(self._connector, MovementHistory):
@@ -181,10 +184,8 @@ class Judge:
         except _NO_ANSWER as error:
             refused = self._note_refused(error)
             return {level.ids: Told(asked=False, refused=refused) for level in levels}
-        told = {
-            level.ids: self._told(connection, level, moved[level.key], bases.get(level.ids, 0), since)
-            for level in levels
-        }
+        known = load_known(connection, self._source, {level: bases.get(level.ids, 0) for level in levels}, since)
+        told = self._told(connection, {level: moved[level.key] for level in levels}, known)
         try:
             return self._look_for_gone(connection, told)
         except _NO_ANSWER as error:
@@ -196,12 +197,21 @@ class Judge:
         return str(error)[:_LONGEST_ERROR]
 
     def _told(
-        self, connection: psycopg.Connection, level: Level, moved: Sequence[Movement], base: int, since: datetime
-    ) -> Told:
-        known = load_known(connection, self._source, level, base, since)
-        references = {movement.reference.upper() for movement in moved} | {line.reference for line in known.values()}
-        ours, sales = load_ours(connection, level, references)
-        return Told(moved, known, sales=sales, ours=ours)
+        self,
+        connection: psycopg.Connection,
+        moved: Mapping[Level, Sequence[Movement]],
+        known: Mapping[Ids, Mapping[str, Known]],
+    ) -> dict[Ids, Told]:
+        references = {
+            level: {movement.reference.upper() for movement in movements}
+            | {line.reference for line in known[level.ids].values()}
+            for level, movements in moved.items()
+        }
+        ours = load_ours(connection, references)
+        return {
+            level.ids: Told(movements, known[level.ids], ours=ours[level.ids][0], sales=ours[level.ids][1])
+            for level, movements in moved.items()
+        }
 
     def _look_for_gone(self, connection: psycopg.Connection, told: Mapping[Ids, Told]) -> dict[Ids, Told]:
         """Ask for documents that the base contains and the ERP did not name: they may have been deleted."""
@@ -233,7 +243,7 @@ def _content(fact: Change | Waiting | Surplus) -> object:
 
 
 def _causes(certain: Iterable[Finding], changes: Iterable[Change], still: Mapping[object, object]) -> dict[Ids, str]:
-    """Return the cause of each change that is so now; at a level whose sums disagree, that is our fault."""
+    """Return the cause of each change that is so now; where the base was not that of a read, that is our fault."""
     now = [change for change in changes if still.get(_identity(change)) == _content(change)]
     causes = {change.level.ids: Kind.OUR_BUG.cause for change in now}
     return causes | {finding.level.ids: finding.kind.cause for finding in certain if isinstance(finding.about, Change)}

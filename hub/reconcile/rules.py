@@ -1,7 +1,8 @@
 """The decision rules: which class a difference is of. Pure; `docs/reconciliation.md` has them as a table.
 
-What is found at a level is one of: another quantity than the base (`Change`), demand that no document ended
-(`Waiting`), documents that took more than was sold under their number (`Surplus`), sums that disagree (`Off`).
+What is found at a level is one of: another quantity than the base (`Change`), demand or supply that no document ended
+(`Waiting`), documents that took another quantity than was sold under their number (`Surplus`), sums that disagree
+(`Off`).
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Demand without its document: `quantity` of it is still subtracted, `posted` was posted under its reference.
+    """Demand or supply without its document: `quantity` of it still counts, `posted` was posted under its reference.
 
     `number` is its own, or the reference where several wait for the same document; `since`: the oldest of them. It is
-    `late` once the newest of them is.
+    `late` once the newest of them is. `elsewhere` are documents with its number at other places; `brings`: it is
+    supply.
     """
 
     level: Level
@@ -70,13 +72,16 @@ class Waiting:
     posted: Decimal
     since: datetime
     late: bool = True
+    elsewhere: tuple[str, ...] = ()
+    brings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """Documents that stand under a number and took more than was sold under it; None: nothing is known of it.
+    """Documents that stand under a number and took more than was sold under it, or settle less than the store has told.
 
-    `wanted` is None for a number that looks like one of the store's own. `settles`: it is a store's day.
+    `wanted` is None for a number of which nothing is known and that looks like one of the store's own. `each` is what
+    each of the documents took; `settles`: it is a store's day.
     """
 
     level: Level
@@ -84,6 +89,7 @@ class Surplus:
     wanted: Decimal | None
     posted: Decimal
     documents: tuple[str, ...]
+    each: tuple[Decimal, ...]
     settles: bool
     late: bool
 
@@ -178,10 +184,14 @@ def judge_change(change: Change, told: Told, factors: Collection[Decimal], mappi
     return Finding(change.level, Kind.UNEXPLAINED, "", {**facts, "asked": told.asked}, about=change)
 
 
-def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) -> Finding | None:
-    """Name the class of demand that is late, None where it is only late: an order that nobody has shipped yet."""
-    if not waiting.late:
-        return None
+def judge_waiting(
+    waiting: Waiting, told: Told, factors: Collection[Decimal], taken: set[tuple[tuple[int, int], str]]
+) -> Finding | None:
+    """Name the class of what is late, None where it is only late: an order that nobody has shipped yet.
+
+    Args:
+        taken: documents, by level, that stand for something else; the one that stands for this is added.
+    """
     facts: dict[str, Any] = {
         "kind": waiting.kind,
         "number": waiting.number,
@@ -189,25 +199,42 @@ def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) ->
         "posted": _text(waiting.posted),
         "since": _time(waiting.since),
     }
+    if waiting.brings and waiting.posted:
+        return _case(waiting, Kind.MANUAL_POSTING, facts)
+    return _judge_late(waiting, told, factors, taken, facts) if waiting.late else None
+
+
+def _judge_late(
+    waiting: Waiting,
+    told: Told,
+    factors: Collection[Decimal],
+    taken: set[tuple[tuple[int, int], str]],
+    facts: Mapping[str, Any],
+) -> Finding | None:
     if factor := _factor(waiting.posted, waiting.wanted, factors):
         return _case(waiting, Kind.UNIT_OR_MAPPING, {**facts, "factor": _text(factor)})
     if waiting.kind == "sale":
         return _case(waiting, Kind.LATE_POS, facts)
-    if by_hand := _by_hand(waiting, told):
-        return _case(waiting, Kind.MANUAL_POSTING, {**facts, "documents": by_hand})
+    if waiting.elsewhere:
+        return _case(waiting, Kind.MANUAL_POSTING, {**facts, "documents": list(waiting.elsewhere)})
+    if by_hand := [effect for effect in _by_hand(waiting, told) if (waiting.level.ids, effect.document) not in taken]:
+        taken.add((waiting.level.ids, by_hand[0].document))
+        documents = [_describe(effect) for effect in by_hand]
+        return _case(waiting, Kind.MANUAL_POSTING, {**facts, "documents": documents})
     return None
 
 
 def judge_surplus(surplus: Surplus, factors: Collection[Decimal]) -> Finding | None:
-    """Name the class of documents that took more than was sold; None while the store may yet tell of it."""
+    """Name the class of documents that took another quantity than was sold; None while the store may yet tell of it."""
     wanted = surplus.wanted or Decimal(0)
     facts = {"sold": _text(wanted), "posted": _text(surplus.posted), "documents": list(surplus.documents)}
     if surplus.settles or surplus.wanted is None:
         return _case(surplus, Kind.LATE_POS, facts) if surplus.late else None
-    if len(surplus.documents) > 1:
-        return _case(surplus, Kind.DUPLICATE, facts)
-    if factor := _factor(wanted, surplus.posted, factors):
+    factor = _factor(wanted, surplus.posted, factors)
+    if factor and wanted not in surplus.each:
         return _case(surplus, Kind.UNIT_OR_MAPPING, {**facts, "factor": _text(factor)})
+    if wanted and len(surplus.documents) > 1:
+        return _case(surplus, Kind.DUPLICATE, facts)
     return _case(surplus, Kind.MANUAL_POSTING, facts)
 
 
@@ -281,8 +308,8 @@ def _explain(difference: Decimal, sure: Sequence[_Effect], unsure: Sequence[_Eff
     return ()
 
 
-def _by_hand(waiting: Waiting, told: Told) -> list[dict[str, str]]:
-    """Return the documents without a number of ours that took exactly what is missing, since it was sold."""
+def _by_hand(waiting: Waiting, told: Told) -> list[_Effect]:
+    """Return the documents without a number of ours that moved exactly what is missing, since it was sold or usable."""
     reversed_lines = {movement.reverses for movement in told.movements if movement.reverses}
     candidates = _by_document(
         _effect(movement, -movement.quantity, "same quantity, not our number")
@@ -293,7 +320,8 @@ def _by_hand(waiting: Waiting, told: Told) -> list[dict[str, str]]:
         and movement.reference.upper() not in told.ours
         and movement.entered_at >= waiting.since - CLOCKS
     )
-    return [_describe(effect) for effect in candidates if effect.change == -waiting.quantity]
+    change = waiting.quantity if waiting.brings else -waiting.quantity
+    return [effect for effect in candidates if effect.change == change]
 
 
 def _factor(one: Decimal, other: Decimal, factors: Iterable[Decimal]) -> Decimal | None:

@@ -108,7 +108,7 @@ def order(quantity: int) -> Waiting:
     ids=["exact", "two lots", "somebody's number", "our number", "fewer", "before", "un-audited", "cancelled"],
 )
 def test_who_posted_an_order_by_hand(lines: list[Movement], found: bool) -> None:  # noqa: FBT001
-    finding = judge_waiting(order(3), Told(lines, ours={"R-9"}), ())
+    finding = judge_waiting(order(3), Told(lines, ours={"R-9"}), (), set())
     assert (finding is not None) == found
     if finding:
         assert finding.kind is Kind.MANUAL_POSTING
