@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hub.reconcile.book import resolve
 from hub.reconcile.check import Reconciler
+from hub.reconcile.facts import choose_levels
+from hub.reconcile.numbers import _SHORT, _SUPPLY, _SURPLUS, _WAITING
+from hub.sync.housekeeping import tidy
 from tests.fake_erp import FakeErp, row
 from tests.integration.compared import A, B
 
 if TYPE_CHECKING:
     from tests.integration.compared import Counter
+
+HOURS = {"source": "sap", "sale_hours": 36, "order_hours": 24}
 
 
 def test_a_second_change_is_another_difference(counter: Counter) -> None:
@@ -109,3 +115,44 @@ def test_what_a_person_has_resolved_is_not_found_again(counter: Counter) -> None
     assert (difference.state, difference.resolved_by) == ("closed", "chen")
     counter.erp.post("R-1", A, 2)
     assert counter.check() == {("duplicate", "A")}, "another case"
+
+
+def test_what_was_closed_long_ago_is_forgotten(counter: Counter) -> None:
+    counter.erp.post("4711", B, 1)
+    counter.erp.hush()
+    counter.order("R-1", A, 2)
+    counter.check()
+    for days in (0, 500):
+        counter.hub.query(
+            "UPDATE stock_difference SET healed_at = now() - make_interval(days => %s) WHERE kind = 'missed_event'"
+            " RETURNING 1",
+            days,
+        )
+        counter.hub.query("UPDATE stock_difference SET found_at = now() - interval '500 days' RETURNING 1")
+        with counter.hub.database.driver() as connection:
+            tidy(connection)
+        left = counter.hub.query("SELECT kind FROM stock_difference ORDER BY kind")
+        assert left == ([("late_pos",), ("missed_event",)] if days == 0 else [("late_pos",)])
+
+
+def test_what_was_posted_long_ago_is_not_summed_again(counter: Counter) -> None:
+    """Three thousand receipts of long ago stand at a level; a check looks at none of them."""
+    of_level = "item_id, location_id FROM stock_level, generate_series(1, 3000) AS n WHERE on_hand = 20"
+    counter.hub.query(
+        "INSERT INTO stock_posting (reference, document, source, quantity, posted, changed, item_id, location_id)"
+        f" SELECT 'R-' || n, 'X' || n || '/1', 'sap', 1, true, 0, {of_level} RETURNING 1"
+    )
+    counter.hub.query(
+        "INSERT INTO stock_demand (number, reference, kind, quantity, covered, state, effective_at, item_id,"
+        " location_id)"
+        f" SELECT 'W1/' || n, 'R-' || n, 'sale', 1, 1, 'posted', now(), {of_level} RETURNING 1"
+    )
+    with counter.hub.database.driver() as connection:
+        connection.execute("ANALYZE stock_demand, stock_posting")
+        ids = [(item, place) for item, place in connection.execute("SELECT item_id, location_id FROM stock_level")]
+        choose_levels(connection, "sap", ids)
+        for question in (_SURPLUS, _SHORT, _WAITING, _SUPPLY):
+            rows = connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + question, HOURS).fetchall()
+            plan = "\n".join(line for (line,) in rows)
+            most = max(float(count) for count in re.findall(r"actual rows=([\d.]+)", plan))
+            assert most < 100, plan
