@@ -52,6 +52,7 @@ WHERE known.item_id = checked.item_id AND known.location_id = checked.location_i
 _RESOLVE = """
 UPDATE stock_difference SET resolved_at = clock_timestamp(), resolved_by = %s, resolution = %s
 WHERE id = %s AND resolved_at IS NULL AND healed_at IS NULL
+RETURNING item_id, location_id, subject
 """
 _LIST = """
 SELECT known.id, known.source, item.sku, item.name, place.code, known.kind, known.subject, known.evidence,
@@ -132,9 +133,15 @@ def close_unseen(connection: psycopg.Connection, seen: Collection[Case]) -> int:
     return connection.execute(_CLOSE, values).rowcount
 
 
-def resolve(connection: psycopg.Connection, difference_id: int, resolution: str, by: str) -> bool:
-    """Note that a person has dealt with an open difference; False if there is none with that id."""
-    return connection.execute(_RESOLVE, (by, resolution, difference_id)).rowcount > 0
+def resolve(
+    connection: psycopg.Connection, difference_id: int, resolution: str, by: str
+) -> tuple[int, int, str] | None:
+    """Note that a person has dealt with an open difference; return the level's ids and the number it is about, if any.
+
+    None: none with that id is open.
+    """
+    row = connection.execute(_RESOLVE, (by, resolution, difference_id)).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]), str(row[2]))
 
 
 def load_differences(

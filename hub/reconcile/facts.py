@@ -82,7 +82,7 @@ _KNOWN = """
 SELECT asked.item_id, asked.location_id, document, reference, quantity, posted, changed < asked.base
 FROM unnest(%(items)s::bigint[], %(places)s::bigint[], %(bases)s::bigint[]) AS asked(item_id, location_id, base)
 JOIN stock_posting USING (item_id, location_id)
-WHERE source = %(source)s
+WHERE source = %(source)s AND told_by = ''
   AND changed >= (SELECT COALESCE(min(tick), 0) FROM tick_time WHERE drawn_at >= %(since)s)
 """
 _MAPPINGS = """

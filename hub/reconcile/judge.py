@@ -22,7 +22,7 @@ from hub.reconcile.facts import (
     mappings_at,
 )
 from hub.reconcile.kinds import Kind
-from hub.reconcile.numbers import find_surplus, find_waiting, load_ours
+from hub.reconcile.numbers import find_surplus, find_waiting, load_ours, load_taken
 from hub.reconcile.rules import CLOCKS, Change, Told, judge_change, judge_sums, judge_surplus, judge_waiting, unnamed
 from hub.reconcile.sums import BASE_OFF, find_off
 from hub.stock.apply import take_turn
@@ -139,7 +139,7 @@ class Judge:
         factors = load_factors(connection, levels)
         now = self._connector.mapping_version
         then = mappings_at(connection, self._source, {change.base_at for change in facts.changes})
-        taken: set[tuple[Ids, str]] = set()
+        taken = load_taken(connection, [case.level for case in facts.waiting])
 
         def of(level: Level) -> Collection[Decimal]:
             return factors.get(level.item_id, ())

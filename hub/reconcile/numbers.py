@@ -49,7 +49,8 @@ FROM (
       AND CASE WHEN demand.whole
           THEN NOT EXISTS (SELECT FROM stock_posting AS posting
                            WHERE posting.reference = demand.reference AND posting.location_id = demand.location_id
-                             AND posting.source = %(source)s AND posting.posted)
+                             AND posting.source = %(source)s AND posting.posted
+                             AND (posting.told_by = '' OR posting.item_id = demand.item_id))
           ELSE told.quantity < (
             SELECT sum(twin.quantity) FROM stock_demand AS twin
             WHERE twin.item_id = demand.item_id AND twin.location_id = demand.location_id
@@ -164,6 +165,12 @@ CROSS JOIN LATERAL (
 WHERE stands.documents IS NOT NULL AND stands.quantity < day.sold - back.quantity
 ORDER BY day.reference
 """
+_TOLD = """
+SELECT posting.item_id, posting.location_id, regexp_replace(posting.document, '/told$', '')
+FROM unnest(%s::bigint[], %s::bigint[]) AS asked(item_id, location_id)
+JOIN stock_posting AS posting USING (item_id, location_id)
+WHERE posting.told_by <> '' AND posting.posted
+"""
 _OURS = f"""
 WITH asked AS (
     SELECT * FROM unnest(%(items)s::bigint[], %(places)s::bigint[], %(references)s::text[])
@@ -198,6 +205,12 @@ def find_surplus(connection: psycopg.Connection, source: str, rules: StockSettin
         Surplus(level_of(named), reference, wanted, posted, tuple(documents or ()), tuple(each or ()), settles, late)
         for *named, reference, wanted, posted, documents, each, settles, late in rows
     ]
+
+
+def load_taken(connection: psycopg.Connection, levels: Collection[Level]) -> set[tuple[tuple[int, int], str]]:
+    """Return the documents of which a person has told what they stand for, by level."""
+    ids = [level.item_id for level in levels], [level.location_id for level in levels]
+    return {((int(item), int(place)), str(document)) for item, place, document in connection.execute(_TOLD, ids)}
 
 
 def load_ours(

@@ -13,8 +13,16 @@ depends_on = None
 def upgrade() -> None:
     """Change the book's rule of what is found once, and add what its questions need."""
     op.execute(_BOOK)
+    op.execute(_TOLD)
 
 
+_TOLD = """
+ALTER TABLE stock_posting ADD COLUMN told_by text DEFAULT '' NOT NULL;
+COMMENT ON TABLE stock_posting IS
+    'Lines of the ERPs'' documents that carry a number of ours, as they stood at the last look. changed is the tick at'
+    ' which the hub learned how it stands now. told_by is who has told of a document that does not carry the number it'
+    ' stands for, empty where the ERP did.';
+"""
 _BOOK = """
 DROP INDEX uq_stock_difference_open;
 CREATE UNIQUE INDEX uq_stock_difference_open ON stock_difference (item_id, location_id, kind, subject)
