@@ -44,8 +44,11 @@ def test_a_return_that_people_booked_under_its_number(counter: Counter) -> None:
 
 def test_a_return_that_was_sent_is_counted_by_the_rule(counter: Counter) -> None:
     bring(counter, "RET-1", 4)
+    counter.erp.post("GR 4711", A, -4)
+    counter.hub.sync.delta()
     with counter.hub.database.driver() as connection:
         assert claim_supply_push(connection, "return", "RET-1")
+    assert counter.check() == set()
     counter.erp.post("RET-1", A, -4)
     assert counter.check() == set()
 

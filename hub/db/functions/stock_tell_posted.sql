@@ -48,7 +48,7 @@ BEGIN
     WHERE item_id = item AND location_id = place AND reference = wanted_reference
       AND state IN ('open', 'cancel_pending', 'posted')
     HAVING bool_or(whole OR state <> 'posted');
-    IF missing IS NULL OR missing <= 0 THEN
+    IF of_source IS NULL OR missing IS NULL OR missing <= 0 THEN
         RETURN 'nothing';
     END IF;
     INSERT INTO stock_posting AS known
