@@ -41,13 +41,16 @@ RETURNING id, xmax = 0
 """
 # What a read has put right can't be seen again, so it waits for a person; our own faults do too. Whichever source has
 # found it: the place may have another one since.
-_CLOSE = """
-UPDATE stock_difference AS known SET resolved_at = clock_timestamp(), resolved_by = '', resolution = %(resolution)s
-FROM checked_level AS checked
-WHERE known.item_id = checked.item_id AND known.location_id = checked.location_id
-  AND known.healed_at IS NULL AND known.resolved_at IS NULL AND known.subject <> ''
+_UNSEEN = """
+SELECT known.id
+FROM stock_difference AS known JOIN checked_level AS checked USING (item_id, location_id)
+WHERE known.healed_at IS NULL AND known.resolved_at IS NULL AND known.subject <> ''
   AND (known.item_id, known.location_id, known.kind, known.subject) NOT IN (
         SELECT * FROM unnest(%(items)s::bigint[], %(locations)s::bigint[], %(kinds)s::text[], %(subjects)s::text[]))
+"""
+_CLOSE = """
+UPDATE stock_difference SET resolved_at = clock_timestamp(), resolved_by = '', resolution = %s
+WHERE id = ANY(%s) AND healed_at IS NULL AND resolved_at IS NULL
 """
 _RESOLVE = """
 UPDATE stock_difference SET resolved_at = clock_timestamp(), resolved_by = %s, resolution = %s
@@ -117,8 +120,8 @@ def note_findings(connection: psycopg.Connection, source: str, findings: Collect
     return sorted(int(difference_id) for difference_id, is_new in rows if is_new)
 
 
-def close_unseen(connection: psycopg.Connection, seen: Collection[Case]) -> int:
-    """Close what is about a number and can't be seen any more at the levels in `checked_level`; return how many.
+def find_unseen(connection: psycopg.Connection, seen: Collection[Case]) -> list[int]:
+    """Return what is about a number and can't be seen any more at the levels in `checked_level`.
 
     Args:
         seen: all that may still be so.
@@ -128,9 +131,14 @@ def close_unseen(connection: psycopg.Connection, seen: Collection[Case]) -> int:
         "locations": [location for (_, location), _, _ in seen],
         "kinds": [str(kind) for _, kind, _ in seen],
         "subjects": [subject for _, _, subject in seen],
-        "resolution": SEEN_NO_MORE,
     }
-    return connection.execute(_CLOSE, values).rowcount
+    return [int(difference_id) for (difference_id,) in connection.execute(_UNSEEN, values)]
+
+
+def close(connection: psycopg.Connection, ids: Collection[int]) -> None:
+    """Close differences that are seen no more, in the caller's transaction."""
+    if ids:
+        connection.execute(_CLOSE, (SEEN_NO_MORE, sorted(ids)))
 
 
 def resolve(

@@ -11,7 +11,7 @@ import structlog
 from hub.clock import utc_now
 from hub.contracts import MovementHistory
 from hub.errors import RecordError, RemoteError
-from hub.reconcile.book import close_unseen, note_findings
+from hub.reconcile.book import close, find_unseen, note_findings
 from hub.reconcile.facts import (
     choose_levels,
     find_changes,
@@ -108,9 +108,10 @@ class Judge:
 
         def settle(connection: psycopg.Connection) -> None:
             take_turn(connection, self._source)
-            close_unseen(connection, seen)
+            unseen = find_unseen(connection, seen)
             if findings or facts.changes:
                 self._write_down(connection, read, facts, findings)
+            close(connection, unseen)
 
         return settle
 
