@@ -12,7 +12,7 @@ import pytest
 from hub.clock import utc_now
 from hub.errors import DomainError
 from hub.reconcile.mend import rebuild, resolve_not_sold, resolve_posted
-from hub.stock.demand import add_supply
+from hub.stock.demand import add_supply, claim_push
 from hub.stock.pools import set_pool
 from hub.stock.reservations import Line
 from tests.integration.compared import LONG_AGO, A, B
@@ -56,6 +56,8 @@ def test_an_order_that_was_posted_without_its_number_is_covered_by_the_next_read
     assert of_a(counter) == (17, 3, 0), "subtracted twice"
     assert posted(counter, only_open(counter), "D1")
     assert of_a(counter) == (17, 3, 0), "which read contains the document, only a read can tell"
+    with counter.hub.database.driver() as connection:
+        assert not claim_push(connection, "order", ORDER), "it would be posted once more"
     counter.hub.sync.delta()
     assert of_a(counter) == (17, 0, 0)
     assert counter.check() == set()
