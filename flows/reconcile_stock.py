@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.naming import local_hour
 from flows.runtime import Runtime, open_runtime
 from hub.clock import utc_now
-from hub.errors import RemoteError
+from hub.errors import OneshelfError
 from hub.reconcile.book import load_differences
 from hub.reconcile.check import CheckReport, Mode, Reconciler
 from hub.reconcile.report import tabulate, write_report
@@ -27,6 +27,10 @@ _REPORT_HOURS = 24.0
 _MOST_TABLE_ROWS = 200
 
 
+class SourceUnreachableError(Exception):
+    """Raised when a full check could not be made of a source, after all others were checked."""
+
+
 def _run_name() -> str:
     parameters = flow_run.parameters
     return f"reconcile {parameters.get('source') or 'all'} {parameters.get('mode', 'slice')} {local_hour()}"
@@ -34,17 +38,11 @@ def _run_name() -> str:
 
 @task(task_run_name="check {source} ({mode})", cache_policy=NO_CACHE)
 async def check_source(runtime: Runtime, source: str, mode: Mode) -> CheckReport:
-    """Compare levels of a source with the ERP; a slice that can't reach it leaves that to the next one.
-
-    Raises:
-        RemoteError: a full read failed; nothing was compared.
-    """
+    """Compare levels of a source with the ERP; where it can't be asked, the report says so."""
     reconciler = Reconciler(runtime.inventory(source), runtime.settings.stock)
-    if mode == "full":
-        return await asyncio.to_thread(reconciler.check_all)
     try:
-        return await asyncio.to_thread(reconciler.check_slice)
-    except RemoteError as error:
+        return await asyncio.to_thread(reconciler.check_all if mode == "full" else reconciler.check_slice)
+    except OneshelfError as error:
         get_run_logger().warning("%s could not be asked: %s", source, error)
         return CheckReport(source, mode, "unreachable", reason=str(error))
 
@@ -56,7 +54,8 @@ async def reconcile_stock(
 ) -> list[dict[str, Any]]:
     """Name what differs from an ERP once everything that is known is settled, and correct what is safe to correct.
 
-    What a person must look at stands in the report and waits: `oneshelf stock differences`.
+    What a person must look at stands in the report and waits: `oneshelf stock differences`. A slice leaves a source
+    that can't be asked to the next one; a full check fails then, after all other sources were checked.
     """
     log = get_run_logger()
     results: list[dict[str, Any]] = []
@@ -67,6 +66,8 @@ async def reconcile_stock(
             if report.found or mode == "full":
                 await _show(runtime, report)
             results.append(_result(report))
+    if failed := [result["source"] for result in results if mode == "full" and result["state"] == "unreachable"]:
+        raise SourceUnreachableError(f"not checked, since it could not be asked: {', '.join(failed)}")
     return results
 
 

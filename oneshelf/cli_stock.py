@@ -19,7 +19,7 @@ from hub.stock.explain import Explanation, explain, snapshot
 from hub.stock.pools import set_pool
 from hub.stock.promise import ask_promise
 from hub.stock.reading import read_stock
-from oneshelf.cli_reconcile import stock_differences, stock_reconcile
+from oneshelf.cli_reconcile import stock_differences, stock_rebuild, stock_reconcile
 from oneshelf.cli_stocktake import stocktake_app
 from oneshelf.cli_withheld import safety_app, withheld_app
 from oneshelf.console import console, quantity_of
@@ -30,6 +30,7 @@ stock_app.add_typer(withheld_app)
 stock_app.add_typer(stocktake_app)
 stock_app.command("reconcile")(stock_reconcile)
 stock_app.command("differences")(stock_differences)
+stock_app.command("rebuild")(stock_rebuild)
 
 
 @stock_app.command("show")

@@ -79,7 +79,7 @@ CHINESE = Tongue(
         ),
         Kind.SUMS_DISAGREE: Words(
             "库存合计不一致：{subject}",
-            "{subject} 有 {count} 项库存，中台自身的合计与明细不一致。这是程序缺陷，数字未作改动，可能不准。",
+            "{subject} 有 {count} 项库存，中台自身的合计与明细不一致。这是程序缺陷，合计未作改动，可能不准。",
             "请运行 oneshelf stock differences，保留证据并上报。更正后用 --resolve 关闭；若仍不一致，会再次发现。",
             "{subject} 的库存合计没有待处理的不一致。",
         ),
@@ -141,8 +141,8 @@ ENGLISH = Tongue(
         ),
         Kind.SUMS_DISAGREE: Words(
             "the hub's sums of {subject} disagree",
-            "At {count} levels of {subject} a sum of the hub is not the sum of its rows: a fault of ours. Nothing was "
-            "changed; the numbers there may be wrong.",
+            "At {count} levels of {subject} a sum of the hub is not the sum of its rows: a fault of ours. The sums "
+            "were not changed; what is offered there may be wrong.",
             "Run oneshelf stock differences, keep the evidence and report it. Close it with --resolve once the sum is "
             "right; if it is not, it is found again.",
             "No sums of {subject} that disagree are open any more.",

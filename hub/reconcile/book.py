@@ -17,33 +17,45 @@ if TYPE_CHECKING:
     from hub.reconcile.rules import Finding
 
 SEEN_NO_MORE = "seen no more"
+Case = tuple[tuple[int, int], Kind, str]
+"""A level's ids, a class and a number."""
 # One that a person has resolved comes back only when its evidence is another one. Our own faults come back in any case:
-# a person's word puts no sum right, and sums that were put right may go wrong by as much again.
+# a person's word puts no sum right, and sums that were put right may go wrong by as much again. A change of a quantity
+# can't be found twice, since the read that shows it becomes the base; the next change is another difference.
 _NOTE = """
 INSERT INTO stock_difference AS known (item_id, location_id, source, kind, subject, evidence, healed_at)
-SELECT %(item)s, %(location)s, %(source)s, %(kind)s, %(subject)s, %(evidence)s::jsonb,
-       CASE WHEN %(heals)s THEN clock_timestamp() END
+SELECT item_id, location_id, %(source)s, kind, subject, evidence, CASE WHEN heals THEN clock_timestamp() END
+FROM jsonb_to_recordset(%(found)s::jsonb) AS given(
+    item_id bigint, location_id bigint, kind text, subject text, evidence jsonb, heals boolean)
 WHERE NOT EXISTS (
     SELECT FROM stock_difference AS earlier
-    WHERE earlier.item_id = %(item)s AND earlier.location_id = %(location)s AND earlier.kind = %(kind)s
-      AND earlier.subject = %(subject)s AND earlier.resolved_at IS NOT NULL AND earlier.resolved_by <> ''
-      AND earlier.evidence = %(evidence)s::jsonb AND earlier.kind <> 'our_bug')
-ON CONFLICT (item_id, location_id, kind, subject) WHERE healed_at IS NULL AND resolved_at IS NULL
-DO UPDATE SET evidence = excluded.evidence WHERE known.evidence <> excluded.evidence
+    WHERE earlier.item_id = given.item_id AND earlier.location_id = given.location_id AND earlier.kind = given.kind
+      AND earlier.subject = given.subject AND earlier.resolved_at IS NOT NULL AND earlier.resolved_by <> ''
+      AND earlier.evidence = given.evidence AND earlier.kind <> 'our_bug')
+ORDER BY item_id, location_id, kind, subject
+ON CONFLICT (item_id, location_id, kind, subject)
+    WHERE healed_at IS NULL AND resolved_at IS NULL AND (subject <> '' OR kind = 'our_bug')
+DO UPDATE SET evidence = excluded.evidence, source = excluded.source
+WHERE (known.evidence, known.source) <> (excluded.evidence, excluded.source)
 RETURNING id, xmax = 0
 """
-# What a read has put right can't be seen again, so it waits for a person; our own faults do too.
+# What a read has put right can't be seen again, so it waits for a person; our own faults do too. Whichever source has
+# found it: the place may have another one since.
+_UNSEEN = """
+SELECT known.id
+FROM stock_difference AS known JOIN checked_level AS checked USING (item_id, location_id)
+WHERE known.healed_at IS NULL AND known.resolved_at IS NULL AND known.subject <> ''
+  AND (known.item_id, known.location_id, known.kind, known.subject) NOT IN (
+        SELECT * FROM unnest(%(items)s::bigint[], %(locations)s::bigint[], %(kinds)s::text[], %(subjects)s::text[]))
+"""
 _CLOSE = """
-UPDATE stock_difference AS known SET resolved_at = clock_timestamp(), resolved_by = '', resolution = %(resolution)s
-FROM checked_level AS checked
-WHERE known.item_id = checked.item_id AND known.location_id = checked.location_id
-  AND known.healed_at IS NULL AND known.resolved_at IS NULL AND known.subject <> '' AND known.source = %(source)s
-  AND (known.item_id, known.location_id, known.subject) NOT IN (
-        SELECT * FROM unnest(%(items)s::bigint[], %(locations)s::bigint[], %(subjects)s::text[]))
+UPDATE stock_difference SET resolved_at = clock_timestamp(), resolved_by = '', resolution = %s
+WHERE id = ANY(%s) AND healed_at IS NULL AND resolved_at IS NULL
 """
 _RESOLVE = """
 UPDATE stock_difference SET resolved_at = clock_timestamp(), resolved_by = %s, resolution = %s
 WHERE id = %s AND resolved_at IS NULL AND healed_at IS NULL
+RETURNING item_id, location_id, subject
 """
 _LIST = """
 SELECT known.id, known.source, item.sku, item.name, place.code, known.kind, known.subject, known.evidence,
@@ -91,43 +103,53 @@ class Difference:
 
 def note_findings(connection: psycopg.Connection, source: str, findings: Collection[Finding]) -> list[int]:
     """Write what was found, in the caller's transaction; return the ids of those that nobody had found before."""
-    found: list[int] = []
-    for finding in sorted(findings, key=lambda one: (one.level.ids, one.kind, one.subject)):
-        values = {
-            "item": finding.level.item_id,
-            "location": finding.level.location_id,
-            "source": source,
+    found = [
+        {
+            "item_id": finding.level.item_id,
+            "location_id": finding.level.location_id,
             "kind": finding.kind,
             "subject": finding.subject,
-            "evidence": json.dumps(finding.evidence),
+            "evidence": finding.evidence,
             "heals": finding.heals,
         }
-        row = connection.execute(_NOTE, values).fetchone()
-        if row is not None and row[1]:
-            found.append(int(row[0]))
-    return found
+        for finding in {(one.level.ids, one.kind, one.subject): one for one in findings}.values()
+    ]
+    if not found:
+        return []
+    rows = connection.execute(_NOTE, {"source": source, "found": json.dumps(found)})
+    return sorted(int(difference_id) for difference_id, is_new in rows if is_new)
 
 
-def close_unseen(connection: psycopg.Connection, source: str, seen: Collection[tuple[tuple[int, int], str]]) -> int:
-    """Close what is about a number and can't be seen any more at the levels in `checked_level`; return how many.
+def find_unseen(connection: psycopg.Connection, seen: Collection[Case]) -> list[int]:
+    """Return what is about a number and can't be seen any more at the levels in `checked_level`.
 
     Args:
-        seen: (level's ids, number) of all that may still be so.
+        seen: all that may still be so.
     """
-    items, locations = [item for (item, _), _ in seen], [location for (_, location), _ in seen]
     values = {
-        "source": source,
-        "items": items,
-        "locations": locations,
-        "subjects": [subject for _, subject in seen],
-        "resolution": SEEN_NO_MORE,
+        "items": [item for (item, _), _, _ in seen],
+        "locations": [location for (_, location), _, _ in seen],
+        "kinds": [str(kind) for _, kind, _ in seen],
+        "subjects": [subject for _, _, subject in seen],
     }
-    return connection.execute(_CLOSE, values).rowcount
+    return [int(difference_id) for (difference_id,) in connection.execute(_UNSEEN, values)]
 
 
-def resolve(connection: psycopg.Connection, difference_id: int, resolution: str, by: str) -> bool:
-    """Note that a person has dealt with an open difference; False if there is none with that id."""
-    return connection.execute(_RESOLVE, (by, resolution, difference_id)).rowcount > 0
+def close(connection: psycopg.Connection, ids: Collection[int]) -> None:
+    """Close differences that are seen no more, in the caller's transaction."""
+    if ids:
+        connection.execute(_CLOSE, (SEEN_NO_MORE, sorted(ids)))
+
+
+def resolve(
+    connection: psycopg.Connection, difference_id: int, resolution: str, by: str
+) -> tuple[int, int, str] | None:
+    """Note that a person has dealt with an open difference; return the level's ids and the number it is about, if any.
+
+    None: none with that id is open.
+    """
+    row = connection.execute(_RESOLVE, (by, resolution, difference_id)).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]), str(row[2]))
 
 
 def load_differences(

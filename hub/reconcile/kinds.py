@@ -40,8 +40,9 @@ class Words:
 KINDS: Mapping[Kind, Words] = MappingProxyType(
     {
         Kind.OUR_BUG: Words(
-            "The hub's own sums disagree: a fault of ours. Keep the evidence and report it; nothing was changed.",
-            "中台自身的合计不一致，属于程序缺陷。请保留证据并上报；数字未作改动。",
+            "The hub's own sums disagree: a fault of ours. Keep the evidence and report it. The base follows the ERP"
+            " all the same; the sums stay as they are until somebody has them made anew.",
+            "中台自身的合计不一致，属于程序缺陷。请保留证据并上报。账面数仍按 ERP 更新；合计在人工重算之前保持不变。",
             "critical",
         ),
         Kind.MISSED_EVENT: Words(
@@ -50,9 +51,9 @@ KINDS: Mapping[Kind, Words] = MappingProxyType(
             "notice",
         ),
         Kind.LATE_POS: Words(
-            "A store's sale reached the hub and the ERP at different times, or only one of them. Ask the store for its"
-            " upload.",
-            "门店销售到达中台和 ERP 的时间不一致，或只到了一方。请联系门店核对上传。",
+            "A store's sale reached the hub and the ERP at different times, or only one of them, or its day was settled"
+            " with less. Ask the store for its upload.",
+            "门店销售到达中台和 ERP 的时间不一致，或只到了一方，或日结数量偏少。请联系门店核对上传。",
             "warning",
         ),
         Kind.DUPLICATE: Words(
@@ -68,9 +69,9 @@ KINDS: Mapping[Kind, Words] = MappingProxyType(
             "warning",
         ),
         Kind.MANUAL_POSTING: Words(
-            "Somebody seems to have posted this by hand at the ERP, without our number or with another quantity."
-            " Compare, then resolve.",
-            "疑似有人在 ERP 中手工过账，没有带我方单号或数量不同。请核对后处理。",
+            "Somebody seems to have posted this by hand at the ERP: without our number, with another quantity, at"
+            " another place, or after it was cancelled. Compare, then resolve.",
+            "疑似有人在 ERP 中手工过账：没有带我方单号、数量不同、地点不同，或订单已取消。请核对后处理。",
             "warning",
         ),
         Kind.UNEXPLAINED: Words(

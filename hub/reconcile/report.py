@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hub.reconcile.kinds import KINDS
@@ -10,7 +12,6 @@ from hub.reconcile.kinds import KINDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, tzinfo
-    from pathlib import Path
 
     from hub.reconcile.book import Difference
 
@@ -33,11 +34,12 @@ def write_report(folder: Path, name: str, differences: Sequence[Difference], zon
     folder.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(tabulate(differences, zone), columns=list(COLUMNS))
     table, book = folder / f"{name}.csv", folder / f"{name}.xlsx"
-    # whoever has the old file open keeps it: the new one takes its place whole
-    for path, write in ((table, _write_csv), (book, _write_excel)):
-        draft = path.with_name(f".{path.name}")
-        write(frame, draft)
-        draft.replace(path)
+    # whoever has the old file open keeps it: the new one takes its place whole, whoever else writes one just now
+    with TemporaryDirectory(dir=folder, prefix=".") as drafts:
+        for path, write in ((table, _write_csv), (book, _write_excel)):
+            draft = Path(drafts, path.name)
+            write(frame, draft)
+            draft.replace(path)
     return table, book
 
 

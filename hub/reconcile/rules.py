@@ -1,7 +1,8 @@
 """The decision rules: which class a difference is of. Pure; `docs/reconciliation.md` has them as a table.
 
-What is found at a level is one of: another quantity than the base (`Change`), demand that no document ended
-(`Waiting`), documents that took more than was sold under their number (`Surplus`), sums that disagree (`Off`).
+What is found at a level is one of: another quantity than the base (`Change`), demand or supply that no document ended
+(`Waiting`), documents that took another quantity than was sold under their number (`Surplus`), sums that disagree
+(`Off`).
 """
 
 from __future__ import annotations
@@ -55,9 +56,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Demand that is late: `quantity` of it is still subtracted, `posted` was posted under its reference.
+    """Demand or supply without its document: `quantity` of it still counts, `posted` was posted under its reference.
 
-    `number` is its own, or the reference where several wait for the same document; `since`: the oldest of them.
+    `number` is its own, or the reference where several wait for the same document; `since`: the oldest of them. It is
+    `late` once the newest of them is. `elsewhere` are documents with its number at other places; `brings`: it is
+    supply.
     """
 
     level: Level
@@ -68,13 +71,17 @@ class Waiting:
     wanted: Decimal
     posted: Decimal
     since: datetime
+    late: bool = True
+    elsewhere: tuple[str, ...] = ()
+    brings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """Documents that stand under a number and took more than was sold under it; None: nothing is known of it.
+    """Documents that stand under a number and took more than was sold under it, or settle less than the store has told.
 
-    `wanted` is None for a number that looks like one of the store's own. `settles`: it is a store's day.
+    `wanted` is None for a number of which nothing is known and that looks like one of the store's own. `each` is what
+    each of the documents took; `settles`: it is a store's day.
     """
 
     level: Level
@@ -82,6 +89,7 @@ class Surplus:
     wanted: Decimal | None
     posted: Decimal
     documents: tuple[str, ...]
+    each: tuple[Decimal, ...]
     settles: bool
     late: bool
 
@@ -107,7 +115,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the ERP and the hub's list tell of one level's documents; `asked` is False where the ERP was not asked."""
+    """What the ERP and the hub's list tell of one level's documents.
+
+    `asked` is False where the ERP was not asked, or did not answer; `refused` is why not, or why it told only a part.
+    """
 
     movements: Sequence[Movement] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
@@ -117,18 +128,22 @@ class Told:
     ours: Collection[str] = ()
     """Those of the references that are numbers of ours."""
     asked: bool = True
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A difference that is named. `subject` is the number it is about; `heals`: nothing is left to do."""
+    """A difference that is named.
+
+    `subject` is the number it is about, `about` what was found to be so; `heals`: nothing is left to do.
+    """
 
     level: Level
     kind: Kind
     subject: str
     evidence: Mapping[str, Any]
     heals: bool = False
-    change: Change | None = None
+    about: Change | Waiting | Surplus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +167,31 @@ def judge_change(change: Change, told: Told, factors: Collection[Decimal], mappi
     """
     difference = change.now - change.before
     facts: dict[str, Any] = {"before": _text(change.before), "now": _text(change.now), "base_at": _time(change.base_at)}
+    facts |= {"refused": told.refused} if told.refused else {}
     sure, unsure = _effects(change, told)
     if explained := _explain(difference, sure, unsure):
         references = {effect.reference for effect in explained}
         kind = Kind.LATE_POS if references <= set(told.sales) else Kind.MISSED_EVENT
         documents = [_describe(effect) for effect in explained]
-        return Finding(change.level, kind, "", {**facts, "documents": documents}, heals=True, change=change)
+        return Finding(change.level, kind, "", {**facts, "documents": documents}, heals=True, about=change)
     facts["documents"] = [_describe(effect) for effect in sure]
     moved = sum((effect.change for effect in sure), Decimal(0))
     if factor := _factor(change.before, change.now, factors) or _factor(moved, difference, factors):
-        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", {**facts, "factor": _text(factor)}, change=change)
+        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", {**facts, "factor": _text(factor)}, about=change)
     if mappings[0] != mappings[1]:
         facts |= {"mapping_before": mappings[0], "mapping_now": mappings[1]}
-        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", facts, change=change)
-    return Finding(change.level, Kind.UNEXPLAINED, "", {**facts, "asked": told.asked}, change=change)
+        return Finding(change.level, Kind.UNIT_OR_MAPPING, "", facts, about=change)
+    return Finding(change.level, Kind.UNEXPLAINED, "", {**facts, "asked": told.asked}, about=change)
 
 
-def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) -> Finding | None:
-    """Name the class of demand that is late, None where it is only late: an order that nobody has shipped yet."""
+def judge_waiting(
+    waiting: Waiting, told: Told, factors: Collection[Decimal], taken: set[tuple[tuple[int, int], str]]
+) -> Finding | None:
+    """Name the class of what is late, None where it is only late: an order that nobody has shipped yet.
+
+    Args:
+        taken: documents, by level, that stand for something else; the one that stands for this is added.
+    """
     facts: dict[str, Any] = {
         "kind": waiting.kind,
         "number": waiting.number,
@@ -177,31 +199,59 @@ def judge_waiting(waiting: Waiting, told: Told, factors: Collection[Decimal]) ->
         "posted": _text(waiting.posted),
         "since": _time(waiting.since),
     }
+    if waiting.brings and waiting.posted:
+        return _case(waiting, Kind.MANUAL_POSTING, facts)
+    return _judge_late(waiting, told, factors, taken, facts) if waiting.late else None
+
+
+def _judge_late(
+    waiting: Waiting,
+    told: Told,
+    factors: Collection[Decimal],
+    taken: set[tuple[tuple[int, int], str]],
+    facts: Mapping[str, Any],
+) -> Finding | None:
     if factor := _factor(waiting.posted, waiting.wanted, factors):
-        return Finding(waiting.level, Kind.UNIT_OR_MAPPING, waiting.reference, {**facts, "factor": _text(factor)})
+        return _case(waiting, Kind.UNIT_OR_MAPPING, {**facts, "factor": _text(factor)})
     if waiting.kind == "sale":
-        return Finding(waiting.level, Kind.LATE_POS, waiting.reference, facts)
-    if by_hand := _by_hand(waiting, told):
-        return Finding(waiting.level, Kind.MANUAL_POSTING, waiting.reference, {**facts, "documents": by_hand})
+        return _case(waiting, Kind.LATE_POS, facts)
+    if waiting.elsewhere:
+        return _case(waiting, Kind.MANUAL_POSTING, {**facts, "documents": list(waiting.elsewhere)})
+    if by_hand := [effect for effect in _by_hand(waiting, told) if (waiting.level.ids, effect.document) not in taken]:
+        taken.add((waiting.level.ids, by_hand[0].document))
+        documents = [_describe(effect) for effect in by_hand]
+        return _case(waiting, Kind.MANUAL_POSTING, {**facts, "documents": documents})
     return None
 
 
 def judge_surplus(surplus: Surplus, factors: Collection[Decimal]) -> Finding | None:
-    """Name the class of documents that took more than was sold; None while the store may yet tell of it."""
+    """Name the class of documents that took another quantity than was sold; None while the store may yet tell of it."""
     wanted = surplus.wanted or Decimal(0)
     facts = {"sold": _text(wanted), "posted": _text(surplus.posted), "documents": list(surplus.documents)}
     if surplus.settles or surplus.wanted is None:
-        return Finding(surplus.level, Kind.LATE_POS, surplus.reference, facts) if surplus.late else None
-    if len(surplus.documents) > 1:
-        return Finding(surplus.level, Kind.DUPLICATE, surplus.reference, facts)
-    if factor := _factor(wanted, surplus.posted, factors):
-        return Finding(surplus.level, Kind.UNIT_OR_MAPPING, surplus.reference, {**facts, "factor": _text(factor)})
-    return Finding(surplus.level, Kind.MANUAL_POSTING, surplus.reference, facts)
+        return _case(surplus, Kind.LATE_POS, facts) if surplus.late else None
+    factor = _factor(wanted, surplus.posted, factors)
+    if factor and wanted not in surplus.each:
+        return _case(surplus, Kind.UNIT_OR_MAPPING, {**facts, "factor": _text(factor)})
+    if wanted and len(surplus.documents) > 1:
+        return _case(surplus, Kind.DUPLICATE, facts)
+    return _case(surplus, Kind.MANUAL_POSTING, facts)
+
+
+def unnamed(case: Waiting | Surplus) -> Kind:
+    """Return the class that a case was named as, if it was, and still is while nothing names it now."""
+    if isinstance(case, Waiting) and case.kind != "sale":
+        return Kind.MANUAL_POSTING
+    return Kind.LATE_POS
 
 
 def judge_sums(off: Off) -> Finding:
     """Sums of ours that disagree are a fault of ours, whatever the ERP says."""
     return Finding(off.level, Kind.OUR_BUG, "", {"off_by": {name: _text(by) for name, by in sorted(off.by.items())}})
+
+
+def _case(about: Waiting | Surplus, kind: Kind, evidence: Mapping[str, Any]) -> Finding:
+    return Finding(about.level, kind, about.reference, evidence, about=about)
 
 
 def _effects(change: Change, told: Told) -> tuple[list[_Effect], list[_Effect]]:
@@ -258,8 +308,8 @@ def _explain(difference: Decimal, sure: Sequence[_Effect], unsure: Sequence[_Eff
     return ()
 
 
-def _by_hand(waiting: Waiting, told: Told) -> list[dict[str, str]]:
-    """Return the documents without a number of ours that took exactly what is missing, since it was sold."""
+def _by_hand(waiting: Waiting, told: Told) -> list[_Effect]:
+    """Return the documents without a number of ours that moved exactly what is missing, since it was sold or usable."""
     reversed_lines = {movement.reverses for movement in told.movements if movement.reverses}
     candidates = _by_document(
         _effect(movement, -movement.quantity, "same quantity, not our number")
@@ -270,7 +320,8 @@ def _by_hand(waiting: Waiting, told: Told) -> list[dict[str, str]]:
         and movement.reference.upper() not in told.ours
         and movement.entered_at >= waiting.since - CLOCKS
     )
-    return [_describe(effect) for effect in candidates if effect.change == -waiting.quantity]
+    change = waiting.quantity if waiting.brings else -waiting.quantity
+    return [effect for effect in candidates if effect.change == change]
 
 
 def _factor(one: Decimal, other: Decimal, factors: Iterable[Decimal]) -> Decimal | None:

@@ -42,6 +42,7 @@ def is_open(level: str) -> str:
 
 
 # Demand that is posted for good has its part of what is contained, and is judged again only when a document changes.
+# What a person tells of a day's settlement is of one article; the ERP's own document is of all.
 # Only numbers of which a line changed since the base that was in force began, or that were never looked at: of all
 # others the same lines stand in the new lists as in the old ones.
 _COVER = f"""
@@ -91,6 +92,7 @@ shared AS (
                     SELECT FROM stock_posting AS posting
                     WHERE posting.reference = contained.reference AND posting.location_id = contained.location_id
                       AND posting.source = contained.stock_source AND posting.posted
+                      AND (posting.told_by = '' OR posting.item_id = contained.item_id)
                       AND posting.changed < contained.read_began)
                 THEN demand.quantity ELSE 0 END AS left_over
     FROM contained JOIN stock_demand AS demand USING (item_id, location_id, reference)

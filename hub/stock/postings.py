@@ -71,6 +71,15 @@ ON CONFLICT (source, document, item_id, location_id) DO UPDATE
 SET changed = excluded.changed, changed_at = clock_timestamp()
 RETURNING gone.item_id, gone.location_id, gone.reference
 """
+# A document that a person has told of stands for a number as long as the ERP does not take it back.
+_TOLD_TAKEN_BACK = f"""
+UPDATE stock_posting AS known SET posted = false, changed = %(tick)s, changed_at = clock_timestamp()
+FROM {_TOLD}
+WHERE known.source = %(source)s AND known.document = regexp_replace(told.document, '/[^/]*$', '') || '/told'
+  AND known.item_id = item.our_id AND known.location_id = place.our_id
+  AND known.told_by <> '' AND known.posted AND NOT told.posted
+RETURNING known.item_id, known.location_id, known.reference
+"""
 _OPEN_AGAIN = "SELECT stock_open_again(%s::bigint[], %s::bigint[], %s::text[])"
 _WAITING = """
 SELECT DISTINCT item.external_id, place.external_id
@@ -88,6 +97,7 @@ JOIN stock_posting AS posting
   ON posting.reference = demand.reference AND posting.location_id = demand.location_id
  AND (demand.whole OR posting.item_id = demand.item_id)
 WHERE demand.state IN ('open', 'cancel_pending') AND posting.source = %(source)s AND posting.posted
+  AND posting.told_by = ''
   AND (%(everywhere)s OR (demand.item_id, demand.location_id) IN (SELECT item_id, location_id FROM staged_level))
 ORDER BY 1
 """
@@ -121,6 +131,7 @@ def note_postings(
         "posted": [posting.posted for posting in told],
     }
     rows = [row for step in (_ELSEWHERE, _RENUMBERED, _NOTE) for row in connection.execute(step, values)]
+    rows += connection.execute(_TOLD_TAKEN_BACK, values)
     return _concerned(connection, source, rows)
 
 

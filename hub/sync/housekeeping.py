@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _KEEP_DAYS = 30
 _KEEP_KEYS_HOURS = 72
-_KEEP_HOLDS_DAYS = 400
+_KEEP_HOLDS_DAYS = _KEEP_DIFFERENCES_DAYS = 400
 _POSTED_HOURS = 72
 _STATEMENTS = (
     "DELETE FROM tick_time WHERE drawn_at < clock_timestamp() - make_interval(days => %(days)s)",
@@ -22,6 +22,10 @@ _STATEMENTS = (
     "DELETE FROM quarantine WHERE resolved_at < clock_timestamp() - make_interval(days => %(days)s)",
     "DELETE FROM alert WHERE resolved_at < clock_timestamp() - make_interval(days => %(days)s)",
 )
+_FORGET_DIFFERENCES = """
+DELETE FROM stock_difference
+WHERE COALESCE(healed_at, resolved_at) < clock_timestamp() - make_interval(days => %(days)s)
+"""
 # A caller that repeats a request later than this is not answered as before: it would not be of use to anybody.
 _FORGET_KEYS = "DELETE FROM idempotency_key WHERE created_at < clock_timestamp() - make_interval(hours => %(hours)s)"
 _FORGET_RESERVATIONS = """
@@ -45,12 +49,14 @@ _SETTLE_AT_ONCE = 500
 def tidy(connection: psycopg.Connection, *, days: int = _KEEP_DAYS, posted_after_hours: int = _POSTED_HOURS) -> None:
     """Delete what nobody asks for any more: ticks, finished pushes, what was resolved, and published outbox rows.
 
-    Demand that the base has contained for `posted_after_hours` is open no more.
+    Differences are kept for longer when they are closed. Demand that the base has contained for `posted_after_hours`
+    is open no more.
 
     The connection must be in autocommit mode: each step is a transaction of its own, and none keeps others waiting.
     """
     for statement in _STATEMENTS:
         connection.execute(statement, {"days": days})
+    connection.execute(_FORGET_DIFFERENCES, {"days": _KEEP_DIFFERENCES_DAYS})
     connection.execute(_FORGET_KEYS, {"hours": _KEEP_KEYS_HOURS})
     connection.execute(_FORGET_RESERVATIONS, {"days": days})
     make_partitions(connection)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from hub.clock import utc_now
 from hub.contracts import Rejection
 from hub.errors import AuthFailed, Truncated
-from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys
+from hub.stock.apply import Applied, SuspiciousSnapshotError, apply_full, apply_keys, take_turn
 from hub.stock.summing import ExpiryRule
 from hub.sync.batch import begin_batch, end_batch, let_go_of_batch
 from hub.sync.due import add_due, clear_due, load_due
@@ -35,7 +35,8 @@ from hub.sync.quarantine import quarantine, rejection_key, resolve_keys, resolve
 from hub.sync.staging import ROW, StagedRead, Stager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from datetime import datetime
 
     from hub.contracts import ErpConnector, StockKey
     from hub.db.session import Database
@@ -87,17 +88,9 @@ class InventorySync:
             RemoteError: the ERP could not be read; nothing was changed and the feed grows stale.
         """
         with self._reading("full") as (connection, batch_id):
-            began_at = database_time(connection)
-            # Changes from before the snapshot are in it; those from now on are the stream's. Where nothing is sold, a
-            # snapshot needs no more than the stock itself.
-            if load_position(connection, self.source) is None or self._is_anything_open(connection):
-                look(connection, self.connector)
-            due = load_due(connection, self.source)
-            read = self._stager(connection).read_all(most_again=self._rules.keys_at_once)
+            began_at, due, read = self._read_everything(connection)
             if not read.complete:
                 return self._refuse(connection, batch_id, read, "incomplete", "the answer ended before it was complete")
-            if self._is_anything_open(connection):
-                self._list_documents(connection, read, everywhere=True)
             settle = judge(connection, read) if judge else None
 
             def apply() -> Applied:
@@ -130,11 +123,7 @@ class InventorySync:
         """
         with self._reading("keys") as (connection, batch_id):
             due = load_due(connection, self.source, limit=self._rules.keys_at_once)
-            read = self._stager(connection).read_keys(keys)
-            if not read.complete:
-                raise Truncated("the answer ended before it was complete", system=self.source, operation="iter_stock")
-            if is_anything_open(connection, self.source, everywhere=False):
-                self._list_documents(connection, read, everywhere=False)
+            read = self._read_keys(connection, keys)
             settle = judge(connection, read) if judge else None
 
             def apply() -> Applied:
@@ -178,6 +167,31 @@ class InventorySync:
             also(connection)
         return None
 
+    def _read_everything(
+        self, connection: psycopg.Connection
+    ) -> tuple[datetime, Mapping[StockKey, datetime], StagedRead]:
+        """Return when it began, what was due then, and the read, with the documents listed on either side of it."""
+        with self._telling_failure():
+            began_at = database_time(connection)
+            # Changes from before the snapshot are in it; those from now on are the stream's. Where nothing is sold, a
+            # snapshot needs no more than the stock itself.
+            if load_position(connection, self.source) is None or self._is_anything_open(connection):
+                look(connection, self.connector)
+            due = load_due(connection, self.source)
+            read = self._stager(connection).read_all(most_again=self._rules.keys_at_once)
+            if read.complete and self._is_anything_open(connection):
+                self._list_documents(connection, read, everywhere=True)
+            return began_at, due, read
+
+    def _read_keys(self, connection: psycopg.Connection, keys: Collection[StockKey]) -> StagedRead:
+        with self._telling_failure():
+            read = self._stager(connection).read_keys(keys)
+            if not read.complete:
+                raise Truncated("the answer ended before it was complete", system=self.source, operation="iter_stock")
+            if is_anything_open(connection, self.source, everywhere=False):
+                self._list_documents(connection, read, everywhere=False)
+            return read
+
     def _leave_alone(self) -> None:
         with self.database.driver() as connection:
             until = left_alone_until(connection, self.source)
@@ -202,6 +216,7 @@ class InventorySync:
 
     @contextmanager
     def _telling_failure(self) -> Iterator[None]:
+        """Note as the source's failure what is raised within. What judges a read, or applies it, stands outside."""
         try:
             yield
         except (psycopg.Error, SQLAlchemyError):
@@ -216,7 +231,7 @@ class InventorySync:
 
     @contextmanager
     def _reading(self, kind: str) -> Iterator[tuple[psycopg.Connection, int]]:
-        with self._telling_failure(), self.database.driver() as connection:
+        with self.database.driver() as connection:
             batch_id = begin_batch(connection, self.source, kind, self.connector.mapping_version)
             try:
                 yield connection, batch_id
@@ -237,6 +252,7 @@ class InventorySync:
         apply: Callable[[], Applied],
     ) -> SyncReport:
         with connection.transaction():
+            take_turn(connection, self.source)  # first of all: who has it waits for no row that is written here
             quarantine(connection, self.source, ROW, read.rejections)
             applied = apply()
             add_due(connection, self.source, applied.read_again)
@@ -271,6 +287,7 @@ class InventorySync:
     ) -> SyncReport:
         facts = {"batch": batch_id, "pages": read.pages, "rows": read.rows}
         with connection.transaction():
+            take_turn(connection, self.source)
             end_batch(connection, batch_id, state, read=read, reason=reason)
             quarantine(connection, self.source, SNAPSHOT, [Rejection(state, reason, facts, item=self.source)])
             note_refusal(connection, self.source, f"snapshot {state}: {reason}")

@@ -13,7 +13,8 @@ from hub.settings import ItemSettings, Settings, SourceSettings, StockSettings
 from hub.sync.feed import declare_feed
 from hub.sync.inventory import InventorySync
 from tests.erp_sandboxes import run_sandbox
-from tests.fake_erp import FakeErp, article
+from tests.fake_erp import FakeErp, article, carton, row
+from tests.integration.compared import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,16 @@ def open_hub(database: Database, erp: FakeErp) -> Hub:
 def hub(database: Database) -> Hub:
     """Give a hub with a fake ERP of its own."""
     return open_hub(database, FakeErp("sap"))
+
+
+@pytest.fixture
+def counter(hub: Hub) -> Counter:
+    """Give a hub that has read A and B at W1 and C at W2 from `sap`, to be compared with it."""
+    hub.erp.rows = [row("A", "P/1", 20), row("B", "P/1", 8), row("C", "P/2", 5)]
+    hub.erp.articles[0] = article("A", barcodes=(carton("06901234567892", 12),))
+    sync_items(hub.database, hub.erp, hub.settings)
+    assert hub.sync.snapshot().state == "applied"
+    return Counter(hub)
 
 
 @pytest.fixture(scope="module", params=["sap", "sap-rfc", "kingdee"])

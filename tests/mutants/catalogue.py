@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from tests.mutants import of_documents, of_machine, of_reads, of_reservations
+from tests.mutants import of_differences, of_documents, of_machine, of_reads, of_reservations
 
-MUTANTS = (*of_documents.MUTANTS, *of_reads.MUTANTS, *of_reservations.MUTANTS, *of_machine.MUTANTS)
+MUTANTS = (
+    *of_documents.MUTANTS,
+    *of_reads.MUTANTS,
+    *of_reservations.MUTANTS,
+    *of_differences.MUTANTS,
+    *of_machine.MUTANTS,
+)

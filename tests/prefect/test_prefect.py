@@ -225,6 +225,14 @@ def test_the_reconciliation_names_what_no_look_told_and_reports_it(works: Works)
         ("sap", "checked", []),
         ("kingdee", "checked", []),
     ]
+    reads = "SELECT count(*) FROM stock_batch WHERE source = 'kingdee' AND state = 'applied'"
+    with works.database.driver() as connection:
+        before = connection.execute(reads).fetchone()
+        httpx.put(f"{works.sandboxes['sap']}/__faults/service-inactive-403", json={}).raise_for_status()
+        failed = works.run("reconcile_stock", mode="full")
+        httpx.delete(f"{works.sandboxes['sap']}/__faults/service-inactive-403").raise_for_status()
+        assert failed["message"].endswith("could not be asked: sap"), failed
+        assert connection.execute(reads).fetchone() != before, "one source does not stop the other"
 
 
 def test_wrong_parameters_are_refused(works: Works) -> None:

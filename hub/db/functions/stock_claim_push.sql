@@ -10,6 +10,13 @@ BEGIN
         SELECT item_id, location_id FROM stock_demand WHERE kind = wanted_kind AND number = wanted_number)
     ORDER BY level.item_id, level.location_id
     FOR NO KEY UPDATE;
+    -- as a person says, it stands there already, by a document that does not carry its number
+    IF EXISTS (
+        SELECT FROM stock_demand AS demand JOIN stock_posting AS posting USING (reference, item_id, location_id)
+        WHERE demand.kind = wanted_kind AND demand.number = wanted_number AND posting.told_by <> '' AND posting.posted)
+    THEN
+        RETURN false;
+    END IF;
     UPDATE stock_demand SET push_sent = COALESCE(push_sent, tick)
     WHERE kind = wanted_kind AND number = wanted_number AND state = 'open';
     RETURN FOUND;

@@ -232,9 +232,11 @@ stock_difference = Table(
         "kind",
         "subject",
         unique=True,
-        postgresql_where=text("healed_at IS NULL AND resolved_at IS NULL"),
+        postgresql_where=text("healed_at IS NULL AND resolved_at IS NULL AND (subject <> '' OR kind = 'our_bug')"),
     ),
+    Index("ix_stock_difference_level", "item_id", "location_id", "kind", "subject"),
     Index("ix_stock_difference_found", "source", "found_at"),
-    comment="What the hub and an ERP said differently though nothing was under way, by its class. subject is the"
-    " number it is about, if any. Open until it is healed, is seen no more, or a person has resolved it.",
+    comment="What the hub and an ERP said differently though nothing was under way, by its class. subject is the number"
+    " it is about, if any: a case that is found once while it lasts, as our own faults are; each change of a quantity"
+    " is a difference of its own. Open until it is healed, is seen no more, or a person has resolved it.",
 )

@@ -233,8 +233,10 @@ stock_posting = Table(
     Column("posted", Boolean, nullable=False),
     Column("changed", BigInteger, nullable=False),
     time_column("changed_at", now=True),
+    text_column("told_by", default=""),
     Index("ix_stock_posting_level", "item_id", "location_id", "changed"),
     Index("ix_stock_posting_reference", "reference", "item_id", "location_id"),
     comment="Lines of the ERPs' documents that carry a number of ours, as they stood at the last look. changed is"
-    " the tick at which the hub learned how it stands now.",
+    " the tick at which the hub learned how it stands now. told_by is who has told of a document that does not carry"
+    " the number it stands for, empty where the ERP did.",
 )

@@ -127,6 +127,7 @@ FACTS = {
     Kind.LIVE_DEAD: {"followed": False, "polled_at": "2026-11-11T02:03:04+00:00"},
     Kind.WATCH_LATE: {"looked_at": "2026-11-11T02:03:04+00:00"},
     Kind.STOCK_LOW: {"count": 1, "lines": [LOW]},
+    Kind.SUMS_DISAGREE: {"count": 2},
 }
 
 

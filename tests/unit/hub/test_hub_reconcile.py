@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 
 from hub.contracts import Movement, StockKey
+from hub.reconcile import report
 from hub.reconcile.book import Difference
 from hub.reconcile.kinds import KINDS, Kind
 from hub.reconcile.report import COLUMNS, write_report
@@ -107,7 +108,7 @@ def order(quantity: int) -> Waiting:
     ids=["exact", "two lots", "somebody's number", "our number", "fewer", "before", "un-audited", "cancelled"],
 )
 def test_who_posted_an_order_by_hand(lines: list[Movement], found: bool) -> None:  # noqa: FBT001
-    finding = judge_waiting(order(3), Told(lines, ours={"R-9"}), ())
+    finding = judge_waiting(order(3), Told(lines, ours={"R-9"}), (), set())
     assert (finding is not None) == found
     if finding:
         assert finding.kind is Kind.MANUAL_POSTING
@@ -141,3 +142,17 @@ def test_the_report_is_a_table_that_no_spreadsheet_runs(tmp_path: Path) -> None:
 def test_a_report_of_nothing_has_its_columns(tmp_path: Path) -> None:
     table, _ = write_report(tmp_path, "differences", [], ZoneInfo("UTC"))
     assert table.read_text(encoding="utf-8-sig").strip() == ",".join(COLUMNS)
+
+
+def test_two_reports_of_the_same_name_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The full check and a slice that found something write the same files."""
+    original = report._write_csv
+
+    def write(frame: Any, path: Path) -> None:
+        original(frame, path)
+        monkeypatch.setattr(report, "_write_csv", original)
+        write_report(tmp_path, "same", [], ZoneInfo("UTC"))
+
+    monkeypatch.setattr(report, "_write_csv", write)
+    write_report(tmp_path, "same", [], ZoneInfo("UTC"))
+    assert {path.name for path in tmp_path.iterdir()} == {"same.csv", "same.xlsx"}
