@@ -2,7 +2,7 @@
 
 The rules stand in the database's functions `stock_reserve`, `stock_release`, `stock_extend`, `stock_transfer` and
 `stock_commit`, each one statement.
-What decides is read there, under the locks of the levels (docs/stock.md).
+What decides is read there, under the locks of the levels (docs/reservations.md).
 """
 
 from __future__ import annotations
