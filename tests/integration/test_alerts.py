@@ -22,6 +22,7 @@ from hub.settings import AdapterSettings, AlertSettings, Settings, SourceSetting
 from hub.sync.housekeeping import tidy
 from hub.sync.quarantine import quarantine, resolve_not_seen
 from hub.sync.watch import LIVE_LOCK, is_followed
+from tests.locks import OUR_LOCKS
 from tests.robots import Robots, run_robots
 
 if TYPE_CHECKING:
@@ -461,7 +462,7 @@ def test_many_watchers_at_once_tell_it_once(watch: Watch) -> None:
     assert failures == []
     assert told == [("raised", "feed_stale", "sap")]
     assert [len(watch.robots.taken(kind)) for kind in CHANNELS] == [1, 1, 1]
-    assert watch.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(1,)]  # the loop's own
+    assert watch.sql(OUR_LOCKS) == [(1,)]  # the loop's own
 
 
 def test_no_personal_data_leaves_with_an_alert(watch: Watch) -> None:

@@ -19,6 +19,7 @@ from hub.sync.inbox import STORE, claim_events, event_parameters, release_claims
 from hub.sync.inventory import InventorySync
 from hub.sync.watch import load_feeds
 from tests.fake_erp import article, row
+from tests.locks import OUR_LOCKS
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Hub
@@ -80,7 +81,7 @@ def test_a_read_leaves_no_lock_behind(stocked: Hub) -> None:
     with pytest.raises(Unavailable):
         stocked.sync.snapshot()
     assert batches(stocked)[-1][0] == "failed"
-    assert stocked.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    assert stocked.query(OUR_LOCKS) == [(0,)]
 
 
 def test_more_changes_than_one_read_takes_are_read_in_turns(stocked: Hub) -> None:

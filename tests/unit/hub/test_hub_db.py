@@ -23,6 +23,7 @@ from hub.db.migrate import current_revision, difference, head_revision, upgrade
 from hub.db.session import Database, driver_url, plain_url
 from hub.errors import ConfigError
 from hub.settings import PROJECT_ROOT
+from tests.locks import OUR_LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +80,7 @@ def test_two_that_start_at_once_migrate_once(empty: Database) -> None:
     assert failures == []
     assert difference(empty) == []
     with empty.transaction() as connection:  # the lock is given back
-        locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
-        assert connection.execute(locks).scalar_one() == 0
+        assert connection.execute(text(OUR_LOCKS)).scalar_one() == 0
 
 
 # --- connections
