@@ -75,7 +75,7 @@ def run(runs: int, *, quick: bool) -> Iterable[Figure]:
     """
     del runs
     minutes = _QUICK_MINUTES if quick else float(os.environ.get("SOAK_MINUTES", _MINUTES))
-    limits = Limits(growth=1.5, lag=4.0) if minutes < _LEAST_MINUTES else Limits(growth=1.15, lag=1.5)
+    limits = Limits(growth=2.0, lag=4.0) if minutes < _LEAST_MINUTES else Limits(growth=1.15, lag=1.5)
     with open_chain(Size(articles=500 if quick else 5000, stores=3)) as chain:
         chain.environment["ONESHELF_LIVE__HANDOVER_SECONDS"] = "2"
         chain.read_everything()
@@ -201,11 +201,17 @@ def _figures(samples: Samples, minutes: float, limits: Limits) -> Iterator[Figur
     growth = median(seen[-third:]) / median(seen[third:-third])
     name = "near-real-time loop, memory, last third of its life to second"
     yield Figure(name, "×", (growth,), at_most=limits.growth)
-    quarters = [[lag for moment, lag in samples.lags if low <= moment < low + 0.25] for low in (0, 0.25, 0.5, 0.75)]
-    for number, lags in enumerate(quarters, start=1):
+    # On a busy machine a round of a short run may last longer than a quarter, so that one has none.
+    quarters = {
+        number: lags
+        for number, low in enumerate((0, 0.25, 0.5, 0.75), start=1)
+        if len(lags := [lag for moment, lag in samples.lags if low <= moment < low + 0.25]) > 1
+    }
+    for number, lags in quarters.items():
         yield Figure(f"lag in quarter {number}, p50", "s", (percentile(lags, 50),))
         yield Figure(f"lag in quarter {number}, p99", "s", (percentile(lags, 99),))
-    ratio = percentile(quarters[-1], 99) / percentile(quarters[0], 99)
+    p99 = [percentile(lags, 99) for lags in quarters.values()]
+    ratio = p99[-1] / p99[0]
     yield Figure("lag p99, last quarter to first", "×", (ratio,), at_most=limits.lag)
 
 
