@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 CHANNEL = "oneshelf_outbox"
 """NOTIFY channel that wakes the relay, once per transaction."""
 _RELAY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('oneshelf.outbox_relay'))"
+# Numbered apart from the join: a subquery would be run once more for each row of a table that the planner takes for
+# tiny, and number anew, in the order in which the rows lie there.
 _PUBLISH = """
+WITH numbered AS MATERIALIZED (
+    SELECT id, nextval('outbox_published') AS seq
+    FROM (SELECT id FROM outbox WHERE published_seq IS NULL ORDER BY id LIMIT %s) AS waiting)
 UPDATE outbox SET published_seq = numbered.seq
-FROM (SELECT id, nextval('outbox_published') AS seq
-      FROM (SELECT id FROM outbox WHERE published_seq IS NULL ORDER BY id LIMIT %s) AS waiting) AS numbered
+FROM numbered
 WHERE outbox.id = numbered.id
 RETURNING outbox.published_seq, outbox.topic, outbox.key, outbox.payload
 """

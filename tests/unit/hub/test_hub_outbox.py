@@ -61,6 +61,20 @@ def test_rows_leave_in_their_order_and_in_batches(database: Database) -> None:
     assert rows[0].payload["店"] == "上海"
 
 
+def test_numbers_follow_one_another_whatever_the_planner_takes_the_table_for(database: Database) -> None:
+    """Statistics from when the table was tiny, and rows that do not lie in the order in which they were written."""
+    with database.driver() as connection:
+        write_outbox(connection, "stock.changed", "k", {})
+        [first] = publish(database)
+        connection.execute("VACUUM ANALYZE outbox")
+        for number in range(3):
+            write_outbox(connection, "stock.changed", "k", {"n": number})
+        connection.execute("UPDATE outbox SET payload = payload WHERE payload = '{\"n\": 0}'")
+    rows = publish(database)
+    assert [row.payload["n"] for row in rows] == [0, 1, 2]
+    assert [row.seq - first.seq for row in rows] == [1, 2, 3]
+
+
 def test_of_two_relays_at_once_one_works(database: Database) -> None:
     with database.driver() as connection:
         write_outbox(connection, "stock.changed", "a", {})
